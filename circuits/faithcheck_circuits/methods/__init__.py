@@ -1,0 +1,1 @@
+"""Extraction methods in the box."""

@@ -1,0 +1,197 @@
+"""Training node masks: several problems at once, full gradients now and then, the kept nodes only in between.
+
+After a hundred steps a few percent of the nodes are on. A full step computes every node, and so can revive one; a compact
+step runs the model restricted to the nodes that were on at the last full step, and costs what they cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from faithcheck.circuit import Convergence
+from faithcheck.losses import prompt_losses
+from faithcheck.method import Problem
+from faithcheck.scales import norm_scales
+from faithcheck.slots import slots
+
+if TYPE_CHECKING:
+    from faithcheck_circuits.methods.sparse_prune import SparsePrune
+
+COMPACT_BELOW = 0.3
+"""Compact steps are taken only while less than this share of the nodes is on."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The threshold parameters of one run, {site: float[node]}, and its train loss and kept nodes at every step."""
+
+    scores: dict[str, Tensor]
+    factor: float
+    losses: Tensor
+    nodes: Tensor
+
+    def convergence(self, target: float) -> Convergence:
+        """Flattened: over the last quarter of the steps the loss fell by under 5 % and stays above 1.5 x target,
+        while a tenth of all nodes or more is still on."""
+        quarter = max(1, len(self.losses) // 4)
+        before, after = self.losses[-2 * quarter : -quarter].mean(), self.losses[-quarter:].mean()
+        total = sum(len(s) for s in self.scores.values())
+        flat = bool(after > 0.95 * before) and float(after) > 1.5 * target
+        nodes = int(self.nodes[-1])
+        return Convergence(float(after), nodes, flat and nodes >= total / 10)
+
+
+class _Heaviside(torch.autograd.Function):
+    """1 where tau >= 0, else 0; backward, the derivative of sigmoid(tau / temperature) (Gao et al. 2025, A.5)."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, tau: Tensor, temperature: float) -> Tensor:
+        ctx.save_for_backward(tau)
+        ctx.temperature = temperature  # type: ignore[attr-defined]
+        return (tau >= 0).to(tau.dtype)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grad: Tensor) -> tuple[Tensor, None]:
+        (tau,) = ctx.saved_tensors  # type: ignore[attr-defined]
+        temperature = ctx.temperature  # type: ignore[attr-defined]
+        s = torch.sigmoid(tau / temperature)
+        return grad[0] * s * (1 - s) / temperature, None
+
+
+def together(problems: Sequence[Problem]) -> list[list[Problem]]:
+    """Problems that can share every batch: same model, prompts, seed, loss, ablation and norms."""
+    groups: dict[tuple[object, ...], list[Problem]] = {}
+    for p in problems:
+        key = (p.model.fingerprint, p.prompts.texts, p.seed, p.loss, p.ablation, p.norms)
+        groups.setdefault(key, []).append(p)
+    return list(groups.values())
+
+
+def train_masks(
+    runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.Parameters
+) -> list[Trained]:
+    """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
+
+    Runs are split into batches of members by the problems' memory budget.
+    """
+    per_batch = max(1, runs[0][0].budget.memory // _member_bytes(runs[0][0], parameters.batch))
+    trained: list[Trained] = []
+    for start in range(0, len(runs), per_batch):
+        trained += _MaskTraining(runs[start : start + per_batch], parameters).train()
+    return trained
+
+
+def _member_bytes(problem: Problem, batch: int) -> int:
+    """What one member of a full step holds for the backward pass: about three floats a node, prompt and position."""
+    nodes = sum(site.size for site in problem.model.sites.values())
+    return 3 * 4 * nodes * batch * problem.prompts.tokens.shape[1]
+
+
+class _MaskTraining:
+    """State of one batch of runs: tau and Adam's moments, float[member, node + 1]; the extra column pads."""
+
+    def __init__(self, runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.Parameters):
+        self.p, self.problem = parameters, runs[0][0]
+        self.factors = [factor for _, factor in runs]
+        self.model = self.problem.model
+        device = self.model.device
+        self.prompts = self.problem.prompts
+        self.targets = torch.stack([problem.prompts.targets for problem, _ in runs])
+        self.distractors = torch.stack([problem.prompts.distractors for problem, _ in runs])
+        self.k_coef = torch.tensor([parameters.k_coef * f for f in self.factors], device=device)[:, None]
+        self.sizes = [site.size for site in self.model.sites.values()]
+        self.total = sum(self.sizes)
+        self.generator = torch.Generator().manual_seed(self.problem.seed)
+        noise = torch.randn(self.total, generator=self.generator).to(device)
+        start = parameters.init_noise_bias + parameters.init_noise_scale * noise
+        self.tau = torch.cat([start, start.new_full((1,), -1.0)]).repeat(len(runs), 1).clamp(-1, 1)
+        self.mean, self.square, self.count = (torch.zeros_like(self.tau) for _ in range(3))
+        frozen = self.problem.norms == "frozen"
+        self.scales = norm_scales(self.model, self.prompts) if frozen else None
+
+    def train(self) -> list[Trained]:
+        losses, nodes = [], []
+        for step in range(self.p.steps):
+            if step % self.p.full_every == 0:
+                self._choose_active()
+            losses.append(self._step(self._batch(), self.p.lr * (1 - step / self.p.steps)))
+            nodes.append((self.tau[:, :-1] >= 0).sum(-1))
+            if step % self.p.full_every == 0:
+                self._compact()
+        trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
+        return [
+            Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i])
+            for i, factor in enumerate(self.factors)
+        ]
+
+    def _by_site(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = flat.detach().cpu().split(self.sizes)
+        return {site: part.clone() for site, part in zip(self.model.sites, parts, strict=True)}
+
+    def _choose_active(self) -> None:
+        """A full step: every node is active."""
+        self.running = self.model
+        every = torch.arange(self.total, device=self.tau.device)
+        self.active = every.expand(len(self.tau), -1)
+        self.widths = self.sizes
+
+    def _compact(self) -> None:
+        """Until the next full step: only the nodes that are on, where they are few."""
+        on = self.tau[:, :-1] >= 0
+        if self.p.full_every == 1 or on.float().mean() > COMPACT_BELOW or not hasattr(self.model, "restrict"):
+            return
+        parts = dict(zip(self.model.sites, on.split(self.sizes, dim=1), strict=True))
+        self.running = self.model.restrict(parts, self.problem.ablation, trainable=True)
+        self.widths = [site.size for site in self.running.sites.values()]
+        offsets = torch.tensor([0, *self.sizes]).cumsum(0)[:-1].tolist()
+        placed = [slots(part) for part in parts.values()]
+        self.active = torch.cat(
+            [torch.where(filled, node + offset, self.total)
+             for (node, filled), offset in zip(placed, offsets, strict=True)], 1
+        )
+
+    def _batch(self) -> Tensor:
+        drawn = torch.randint(len(self.prompts), (self.p.batch,), generator=self.generator)
+        return drawn.to(self.tau.device)
+
+    def _step(self, batch: Tensor, lr: float) -> Tensor:
+        """One AdamW step (Loshchilov and Hutter 2019) on the active nodes; the task loss, float[member]."""
+        tau = self.tau.gather(1, self.active).requires_grad_()
+        mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)  # type: ignore[no-untyped-call]
+        loss = self._task_loss(mask, batch)
+        (loss.sum() + (self.k_coef * mask).sum()).backward()  # type: ignore[no-untyped-call]
+        assert tau.grad is not None
+        self._update(tau.detach(), _clip_rms(tau.grad, self.total), lr)
+        return loss.detach()
+
+    def _task_loss(self, mask: Tensor, batch: Tensor) -> Tensor:
+        masks = dict(zip(self.model.sites, mask.split(self.widths, dim=1), strict=True))
+        positions = self.prompts.positions[batch]
+        scales = None if self.scales is None else {n: s[:, batch] for n, s in self.scales.items()}
+        logits = self.running.run(
+            self.prompts.tokens[batch], positions=positions, masks=masks, norm_scales=scales
+        ).logits
+        targets, distractors = self.targets[:, batch], self.distractors[:, batch]
+        return prompt_losses(logits, targets, distractors, self.problem.loss).mean(-1)
+
+    def _update(self, tau: Tensor, grad: Tensor, lr: float) -> None:
+        beta1, beta2 = 0.9, self.p.beta2
+        mean = self.mean.gather(1, self.active) * beta1 + (1 - beta1) * grad
+        square = self.square.gather(1, self.active) * beta2 + (1 - beta2) * grad.square()
+        count = self.count.gather(1, self.active) + 1
+        step = mean / (1 - beta1**count) / ((square / (1 - beta2**count)).sqrt() + 1e-8)
+        tau = (tau * (1 - lr * self.p.weight_decay) - lr * step).clamp(-1, 1)
+        for state, value in ((self.tau, tau), (self.mean, mean), (self.square, square), (self.count, count)):
+            state.scatter_(1, self.active, value)
+        self.tau[:, -1] = -1.0
+
+
+def _clip_rms(grad: Tensor, total: int) -> Tensor:
+    """Each member's gradient scaled down to a root mean square of at most 1 over all nodes."""
+    rms = (grad.square().sum(1, keepdim=True) / total).sqrt()
+    return grad / rms.clamp(min=1)

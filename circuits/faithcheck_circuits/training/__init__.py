@@ -1,0 +1,1 @@
+"""Training a weight-sparse transformer on generated stories."""

@@ -1,0 +1,40 @@
+"""What `faithcheck train CONFIG` reads: the shape of the model, its text and its optimiser."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from faithcheck.parameters import Parameters
+from faithcheck_circuits.transformer.config import Config
+
+
+class Recipe(Parameters):
+    """A training run. Every value that decides the weights stands here; the model card repeats them."""
+
+    name: str
+    seed: int = 0
+    d_model: int = Field(256, gt=0)
+    d_head: int = Field(16, gt=0)
+    layers: int = Field(2, gt=0)
+    share: float = Field(1 / 32, gt=0, le=1)
+    per_neuron: int = Field(4, ge=0)
+    anneal_until: float = Field(0.5, gt=0, le=1)
+    corpus_seed: int = 0
+    corpus_tokens: int = Field(5_000_000, ge=1000)
+    steps: int = Field(4000, gt=0)
+    batch: int = Field(32, gt=0)
+    context: int = Field(64, gt=1)
+    lr: float = Field(4e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    eps: float = Field(1e-8, gt=0)
+    tasks: tuple[str, ...] = ("pronoun", "ioi", "questions")
+
+    def config(self, vocabulary: int) -> Config:
+        """The model's shape."""
+        return Config(
+            vocabulary=vocabulary,
+            d_model=self.d_model,
+            d_head=self.d_head,
+            d_mlp=4 * self.d_model,
+            layers=self.layers,
+        )

@@ -1,0 +1,161 @@
+"""The weight-sparse transformer as a `faithcheck.model.Model`, whole or restricted to kept nodes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+
+from faithcheck.ablation import Ablation
+from faithcheck.model import SITE_KINDS, Run, Site, Tokenizer
+from faithcheck_circuits.transformer.config import SOURCE, Config
+from faithcheck_circuits.transformer.forward import forward
+from faithcheck_circuits.transformer.network import Network, RestrictedNetwork
+
+
+class SparseTransformer:
+    """See `faithcheck.model.Model`. `sample_text` is text of the model's own corpus, empty where none is known."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        tensors: Mapping[str, Tensor],
+        tokenizer: Tokenizer,
+        sample_text: Sequence[str] = (),
+    ):
+        self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
+        self.network = Network(config, tensors)
+        self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
+        self.fingerprint = _fingerprint(config, tensors)
+        self.norms: Sequence[str] = config.norms()
+        self.sites: Mapping[str, Site] = {
+            f"{layer}.{kind}": Site(config.size(kind), layer, kind, self._head_of(kind))
+            for layer in range(config.layers)
+            for kind in SITE_KINDS
+        }
+
+    def _head_of(self, kind: str) -> Tensor | None:
+        if kind not in ("attn_q", "attn_k", "attn_v"):
+            return None
+        return torch.arange(self.config.d_model, device=self.device) // self.config.d_head
+
+    def to(self, device: torch.device | str) -> SparseTransformer:
+        """The same model on another device."""
+        moved = {name: tensor.to(device) for name, tensor in self.network.tensors.items()}
+        return SparseTransformer(self.name, self.config, moved, self.tokenizer, self.sample_text)
+
+    def run(
+        self,
+        tokens: Tensor,
+        *,
+        positions: Tensor | None = None,
+        vocab: Tensor | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+        baselines: Mapping[str, Tensor] | None = None,
+        norm_scales: Mapping[str, Tensor] | None = None,
+        capture: Sequence[str] = (),
+    ) -> Run:
+        self._check_names(masks, baselines, norm_scales, capture)
+        return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
+
+    def _check_names(
+        self,
+        masks: Mapping[str, Tensor] | None,
+        baselines: Mapping[str, Tensor] | None,
+        norm_scales: Mapping[str, Tensor] | None,
+        capture: Sequence[str],
+    ) -> None:
+        for site, value in [*(masks or {}).items(), *(baselines or {}).items()]:
+            if site not in self.sites:
+                raise ValueError(f"{self.name} has no site {site!r}")
+            if value.shape[-1] != self.sites[site].size:
+                raise ValueError(f"{site} has {self.sites[site].size} nodes, got {value.shape[-1]}")
+        patterns = [f"{layer}.attn_pattern" for layer in range(self.config.layers)]
+        for name in [*(norm_scales or {}), *capture]:
+            if name not in self.norms and name not in self.sites and name not in patterns:
+                raise ValueError(f"{self.name} has no site, norm or pattern {name!r}")
+
+    def restrict(
+        self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False
+    ) -> RestrictedTransformer:
+        """The same computation on the kept nodes' rows and columns only.
+
+        keep: {site: bool[node] or bool[member, node]}, every site named. With members, each has its own nodes.
+        trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
+        Raises ValueError where a site is missing or has another size.
+        """
+        masks = {site: torch.atleast_2d(keep[site]) for site in self.sites if site in keep}
+        self._check_names(masks, None, None, ())
+        missing = sorted(set(self.sites) - set(masks))
+        if missing:
+            raise ValueError(f"keep does not name {', '.join(missing)}")
+        return RestrictedTransformer(self, masks, trainable)
+
+    def count_edges(self, keep: Mapping[str, Tensor]) -> int:
+        """The nonzero weights between two kept nodes. keep: {site: bool[node]}."""
+        return sum(
+            int(torch.count_nonzero(self._weight(layer, kind)[keep[f"{layer}.{kind}"]][:, keep[f"{layer}.{source}"]]))
+            for layer in range(self.config.layers)
+            for kind, source in SOURCE.items()
+        )
+
+    def _weight(self, layer: int, kind: str) -> Tensor:
+        return self.network.tensors[f"{layer}.{kind}.weight"]
+
+
+class RestrictedTransformer(SparseTransformer):
+    """A circuit of a model as a model of its own. Its sites hold the kept nodes, in the order of the whole model's.
+
+    `index[site]` is int[member, slot], the whole model's node in each slot; members with fewer nodes are padded
+    with slots that change nothing.
+    """
+
+    def __init__(self, whole: SparseTransformer, keep: Mapping[str, Tensor], trainable: bool):
+        self.name, self.config, self.tokenizer = whole.name, whole.config, whole.tokenizer
+        self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
+        self.device, self.dtype = whole.device, whole.dtype
+        network = RestrictedNetwork(whole.network, keep)
+        self.network, self.index, self._trainable = network, network.index, trainable
+        self._whole = whole
+        self.sites = {
+            site: Site(network.index[site].shape[-1], at.layer, at.kind, _heads(at.head, network.index[site]))
+            for site, at in whole.sites.items()
+        }
+
+    def run(
+        self,
+        tokens: Tensor,
+        *,
+        positions: Tensor | None = None,
+        vocab: Tensor | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+        baselines: Mapping[str, Tensor] | None = None,
+        norm_scales: Mapping[str, Tensor] | None = None,
+        capture: Sequence[str] = (),
+    ) -> Run:
+        with nullcontext() if self._trainable else torch.no_grad():
+            return super().run(
+                tokens,
+                positions=positions,
+                vocab=vocab,
+                masks=masks,
+                baselines=baselines,
+                norm_scales=norm_scales,
+                capture=capture,
+            )
+
+
+def _heads(head: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if head is None else head[index[0]]
+
+
+def _fingerprint(config: Config, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(config.model_dump_json().encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,58 @@
+"""Running a suite from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from faithcheck.circuit import Circuit, load_circuit
+from faithcheck.collect import Collector
+from faithcheck.engine import execute
+from faithcheck.events import Event
+from faithcheck.loading import resolve_device
+from faithcheck.resolve import Resolved, resolve
+from faithcheck.result import Result
+from faithcheck.suite import load_suite
+
+
+def run_suite(
+    suite: str | Path,
+    *,
+    method: str | None = None,
+    model: str | None = None,
+    circuit: str | Path | None = None,
+    settings: Sequence[str] = (),
+    seeds: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    on_event: Callable[[Event], None] = lambda event: None,
+) -> Result:
+    """Run a suite and write its result.
+
+    suite: a path or a bundled name. method, model: references that replace the suite's. circuit: a circuit file to test
+    instead of extracting. settings: `KEY=VALUE` as of `--set`. seeds: how many, instead of the suite's.
+    out: the folder for result.json, by default `faithcheck-results/<suite>-<method>`.
+
+    Raises UserError where the suite or an argument is wrong. On KeyboardInterrupt what was finished is written first.
+    """
+    overrides = [*settings, *([] if seeds is None else [f"seeds={seeds}"])]
+    loaded = load_suite(str(suite), overrides)
+    given: Circuit | None = None if circuit is None else load_circuit(Path(circuit))
+    run = resolve(
+        loaded, method_ref=method, model_ref=model, circuit=given, device=resolve_device(device)
+    )
+    collector = Collector(run, Path(out) if out is not None else default_out(run))
+    try:
+        for event in execute(run):
+            collector.handle(event)
+            on_event(event)
+    except KeyboardInterrupt:
+        collector.finish(interrupted=True)
+        raise
+    return collector.finish()
+
+
+def default_out(run: Resolved) -> Path:
+    """`faithcheck-results/<suite>-<method>`, or `<suite>-circuit` for a given circuit."""
+    what = "circuit" if run.circuit is not None or run.method is None else Path(run.method.ref.replace(":", "-")).name
+    return Path("faithcheck-results") / f"{run.suite.suite.name}-{what}"

@@ -1,0 +1,80 @@
+"""A model on a task: the encoded prompts, and what the full model does on them, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from faithcheck.ablation import Ablation
+from faithcheck.circuit import Norms
+from faithcheck.losses import LossKind, prompt_losses
+from faithcheck.model import Model, Run
+from faithcheck.prompts import PromptSet, encode
+from faithcheck.resampling import Resampling
+from faithcheck.scales import norm_scales
+from faithcheck.task import Task
+
+HELD_OUT = "test"
+
+
+@dataclass
+class Bench:
+    """`loss`, `target_loss`, `ablation` and `norms` are what the suite asks of circuits of this task."""
+
+    model: Model
+    task: Task
+    loss: LossKind
+    target_loss: float
+    ablation: Ablation
+    norms: Norms
+    _prompts: dict[str, PromptSet] = field(default_factory=dict)
+    _scales: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
+    _resampling: dict[str, Resampling] = field(default_factory=dict)
+
+    def prompts(self, split: str) -> PromptSet:
+        """The prompts of a split or shift; all of the train split, at most CAP of the others."""
+        if split not in self._prompts:
+            cap = {"cap": None} if split == "train" else {}
+            self._prompts[split] = encode(self.task, split, self.model.tokenizer, **cap).to(self.model.device)
+        return self._prompts[split]
+
+    def scales(self, split: str) -> dict[str, Tensor]:
+        """The model's norm scales, {norm: float[1, prompt, pos]}."""
+        if split not in self._scales:
+            self._scales[split] = norm_scales(self.model, self.prompts(split))
+        return self._scales[split]
+
+    def scales_for(self, norms: Norms, split: str) -> dict[str, Tensor] | None:
+        """What `norm_scales` a circuit found with `norms` runs with: the model's, or None for live norms."""
+        return self.scales(split) if norms == "frozen" else None
+
+    def model_run(self, split: str) -> Run:
+        """The full model on a split: logits at the answer, captured sites and patterns at every position."""
+        if split not in self._runs:
+            prompts = self.prompts(split)
+            patterns = [f"{layer}.attn_pattern" for layer in sorted({s.layer for s in self.model.sites.values()})]
+            self._runs[split] = self.model.run(
+                prompts.tokens, positions=prompts.positions, capture=[*self.model.sites, *patterns]
+            )
+        return self._runs[split]
+
+    def resampling(self, split: str) -> Resampling:
+        if split not in self._resampling:
+            self._resampling[split] = Resampling(self.prompts(split).units.cpu().numpy())
+        return self._resampling[split]
+
+    @cached_property
+    def last_layer(self) -> int:
+        return max(site.layer for site in self.model.sites.values())
+
+    def model_loss(self, split: str = HELD_OUT, kind: LossKind | None = None) -> float:
+        """The full model's mean loss on a split, in nats."""
+        prompts = self.prompts(split)
+        with torch.no_grad():
+            logits = self.model.run(prompts.tokens, positions=prompts.positions).logits
+        losses = prompt_losses(logits, prompts.targets, prompts.distractors, kind or self.loss)
+        return float(losses.mean())

@@ -1,0 +1,114 @@
+"""Which positions of a node or a head reach the answer.
+
+In the last layer only the answer position does (queries, attention output and MLP sites); keys and values count wherever
+the answer position can see. In earlier layers positions are weighted by |d (answer logit difference) / d (mask at that
+position)| in the circuit. Each prompt's weights sum to 1, so that every prompt counts the same; where a prompt's gradient
+is zero at every position, all visible positions count alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from faithcheck.losses import logit_difference
+from faithcheck.model import READ_AT_ANY_POSITION
+from faithcheck.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from faithcheck.compiled import CompiledCircuit
+    from faithcheck.subject import Subject
+
+
+def visible(prompts: PromptSet) -> Tensor:
+    """float[prompt, pos]: 1 up to the answer position."""
+    pos = torch.arange(prompts.tokens.shape[1], device=prompts.tokens.device)
+    return (pos <= prompts.positions[:, None]).float()
+
+
+def at_answer(prompts: PromptSet) -> Tensor:
+    """float[prompt, pos]: 1 at the answer position."""
+    pos = torch.arange(prompts.tokens.shape[1], device=prompts.tokens.device)
+    return (pos == prompts.positions[:, None]).float()
+
+
+def position_weights(subject: Subject) -> dict[str, Tensor]:
+    """{site: float[prompt, pos, kept node]} for every site with a kept node."""
+    bench, prompts = subject.bench, subject.bench.prompts("test")
+    sites = [name for name in bench.model.sites if subject.compiled.size(name)]
+    early = [name for name in sites if bench.model.sites[name].layer < bench.last_layer]
+    weights = _by_gradient(subject, early)
+    for name in sites:
+        if name not in weights:
+            reaches = visible if bench.model.sites[name].kind in READ_AT_ANY_POSITION else at_answer
+            where = reaches(prompts)
+            width = subject.compiled.size(name)
+            weights[name] = (where / where.sum(1, keepdim=True))[:, :, None].expand(-1, -1, width)
+    return {name: weights[name] for name in sites}
+
+
+def head_query_weights(subject: Subject, layer: int, values: list[tuple[str, int]]) -> Tensor:
+    """float[prompt, query]: how much a head's output at each position counts; `values` are its kept v nodes.
+
+    The head's contribution at a position is its `attn_out` minus that without the head, used as the baseline there:
+    the gradient of one mask over the layer's `attn_out` at that position is then the effect of removing the head's
+    output at that position, to first order.
+    """
+    prompts, site = subject.bench.prompts("test"), f"{layer}.attn_out"
+    if layer == subject.bench.last_layer:
+        return at_answer(prompts)
+    if not subject.compiled.size(site):
+        return _normalised(torch.zeros_like(visible(prompts)), prompts)
+    without = subject.compiled.run(
+        prompts, masks=subject.compiled.without([values]), norm_scales=subject.own_scales(), capture=[site]
+    ).captured[site]
+    grad = _mask_gradients(subject, [site], {site: without})[site]
+    return _normalised(grad.sum(-1).abs(), prompts)
+
+
+def _by_gradient(subject: Subject, sites: list[str]) -> dict[str, Tensor]:
+    prompts = subject.bench.prompts("test")
+    grads = _mask_gradients(subject, sites, {}) if sites else {}
+    return {site: _normalised(grad.abs(), prompts) for site, grad in grads.items()}
+
+
+def _mask_gradients(subject: Subject, sites: list[str], baselines: dict[str, Tensor]) -> dict[str, Tensor]:
+    """{site: float[prompt, pos, kept node]}: d (logit difference) / d mask, a mask for every prompt and position."""
+    parts: dict[str, list[Tensor]] = {site: [] for site in sites}
+    prompts, scales = subject.bench.prompts("test"), subject.own_scales()
+    for rows in torch.arange(len(prompts), device=prompts.tokens.device).split(128):
+        chunk = prompts.select(rows)
+        chunk_scales = None if scales is None else {name: s[:, rows] for name, s in scales.items()}
+        chunk_baselines = {site: b[:, rows] for site, b in baselines.items()}
+        for site, grad in _gradients(subject.differentiable, chunk, sites, chunk_baselines, chunk_scales).items():
+            parts[site].append(grad)
+    return {site: torch.cat(grads) for site, grads in parts.items()}
+
+
+def _gradients(
+    compiled: CompiledCircuit,
+    prompts: PromptSet,
+    sites: list[str],
+    baselines: dict[str, Tensor],
+    scales: dict[str, Tensor] | None,
+) -> dict[str, Tensor]:
+    shape = (1, *prompts.tokens.shape)
+    device = compiled.model.device
+    masks = {s: torch.ones(*shape, compiled.size(s), device=device, requires_grad=True) for s in sites}
+    run = compiled.run(prompts, masks=masks, baselines=baselines, norm_scales=scales)
+    difference = logit_difference(run.logits, prompts.targets, prompts.distractors).sum()
+    grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True)
+    return {
+        s: (torch.zeros_like(masks[s]) if g is None else g)[0].detach() for s, g in zip(sites, grads, strict=True)
+    }
+
+
+def _normalised(weight: Tensor, prompts: PromptSet) -> Tensor:
+    """float[prompt, pos, ...] scaled to sum to 1 over the positions; all visible positions alike where it is zero."""
+    seen = visible(prompts)
+    seen = seen.view(*seen.shape, *(1 for _ in weight.shape[2:]))
+    total = weight.sum(1, keepdim=True)
+    flat = (seen / seen.sum(1, keepdim=True)).expand_as(weight)
+    return torch.where(total > 0, weight / total.clamp(min=torch.finfo(weight.dtype).tiny), flat)

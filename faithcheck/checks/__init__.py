@@ -1,0 +1,1 @@
+"""The checks: one question about a circuit or a method in each file."""

@@ -1,0 +1,156 @@
+"""Do the heads that the circuit uses look where they look in the model?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from faithcheck.check import Measurement, Metric
+from faithcheck.importance import NEGLIGIBLE
+from faithcheck.verdict import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
+    from faithcheck.subject import Subject
+
+MATTERS = 0.05
+"""The share of all importance above which one head (or node) is judged by itself."""
+STILL = 0.01
+"""A pattern (sink removed) within this total variation of uniform does not vary with the input."""
+LOOKS = 0.3
+"""A pattern (sink removed) farther than this from uniform looks somewhere."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A used head. Per prompt, weighted over the query positions that count: total variation between the patterns of
+    circuit and model, and of each pattern without its sink from uniform-over-visible. All float[prompt]."""
+
+    layer: int
+    head: int
+    distance: Tensor
+    circuit_focus: Tensor
+    model_focus: Tensor
+
+
+class AttentionAgreement:
+    """Total variation between the attention patterns of circuit and model, under the model's own norm scales."""
+
+    name = "attention_agreement"
+    scope = "circuit"
+    question = "do the heads that the circuit uses look where they look in the model?"
+    gates = {"pattern_tv": "<= 0.2", "absent_heads": "== 0"}
+
+    def measure(self, subject: Subject) -> Measurement:
+        import numpy as np
+        import torch
+
+        values = used_heads(subject)
+        if not values:
+            return Measurement(not_applicable="the circuit keeps no attn_v node, so it has no attention to compare")
+        heads, patterns = compare_heads(subject, values)
+        importance = subject.importance([values[head.layer, head.head] for head in heads])
+        evidence = {
+            "head": torch.tensor([[h.layer, h.head] for h in heads]),
+            "importance": torch.from_numpy(importance.mean()),
+            "total_variation": torch.stack([h.distance for h in heads]),
+            **patterns,
+        }
+        if importance.mean().sum() < NEGLIGIBLE:
+            return Measurement((), evidence, undecided=_negligible(importance.mean().sum()))
+
+        def statistics(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
+            share = _shares(importance.under(weights))
+            still = weights @ _rows([h.circuit_focus for h in heads]).T < STILL
+            looks = weights @ _rows([h.model_focus for h in heads]).T > LOOKS
+            return {
+                "pattern_tv": (share * (weights @ _rows([h.distance for h in heads]).T)).sum(1),
+                "absent_heads": ((share > MATTERS) & still & looks).sum(1).astype(np.float64),
+            }
+
+        found = subject.bench.resampling("test").estimates(statistics)
+        return Measurement([Metric(name, estimate, subject.seed) for name, estimate in found.items()], evidence)
+
+    def sentence(self, metric: Metric, verdict: Verdict) -> str:
+        assert metric.estimate is not None
+        value = metric.estimate.value
+        if metric.name == "absent_heads":
+            return f"{value:.0f} heads that matter do not look anywhere in the circuit but do in the model"
+        return f"the used heads' attention differs from the model's by a total variation of {value:.2f}"
+
+
+def used_heads(subject: Subject) -> dict[tuple[int, int], list[tuple[str, int]]]:
+    """{(layer, head): its kept attn_v nodes}."""
+    heads: dict[tuple[int, int], list[tuple[str, int]]] = {}
+    for name, node in subject.compiled.nodes:
+        site = subject.bench.model.sites[name]
+        if site.kind == "attn_v" and site.head is not None:
+            heads.setdefault((site.layer, int(site.head[node])), []).append((name, node))
+    return heads
+
+
+def compare_heads(
+    subject: Subject, values: dict[tuple[int, int], list[tuple[str, int]]]
+) -> tuple[list[Head], dict[str, Tensor]]:
+    """Every used head, and as evidence the patterns of circuit and model on the first prompts."""
+    from faithcheck.causal import head_query_weights
+
+    bench = subject.bench
+    prompts = bench.prompts("test")
+    layers = sorted({layer for layer, _ in values})
+    capture = [f"{layer}.attn_pattern" for layer in layers]
+    run = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=capture)
+    heads, evidence = [], {}
+    for layer, name in zip(layers, capture, strict=True):
+        circuit, model = run.captured[name][0], bench.model_run("test").captured[name][0]
+        for row, head in enumerate(sorted(h for at, h in values if at == layer)):
+            weights = head_query_weights(subject, layer, values[layer, head])
+            pair = (circuit[:, row], model[:, head])
+            heads.append(_compare(layer, head, *pair, weights))
+            for side, pattern in zip(("circuit", "model"), pair, strict=True):
+                evidence[f"pattern/{layer}.{head}/{side}"] = pattern[:_SHOWN].clone()
+    return heads, evidence
+
+
+_SHOWN = 16
+"""Prompts whose patterns are kept as evidence."""
+
+
+def _compare(layer: int, head: int, circuit: Tensor, model: Tensor, weights: Tensor) -> Head:
+    """circuit, model: float[prompt, query, key + 1]; weights: float[prompt, query], summing to 1 a prompt."""
+    distance = (circuit - model).abs().sum(-1) / 2
+    rows = (distance, from_uniform(circuit), from_uniform(model))
+    return Head(layer, head, *((weights * row).sum(1) for row in rows))
+
+
+def from_uniform(pattern: Tensor) -> Tensor:
+    """Total variation of float[..., query, key + 1], sink removed and renormalised, from uniform over visible keys."""
+    import torch
+
+    keys = pattern[..., :-1]
+    queries = torch.arange(keys.shape[-2], device=keys.device)
+    seen = (torch.arange(keys.shape[-1], device=keys.device) <= queries[:, None]).to(keys.dtype)
+    uniform = seen / seen.sum(-1, keepdim=True)
+    total = keys.sum(-1, keepdim=True)
+    looks = torch.where(total > 0, keys / total.clamp(min=torch.finfo(keys.dtype).tiny), uniform)
+    return (looks - uniform).abs().sum(-1) / 2
+
+
+def _rows(values: list[Tensor]) -> npt.NDArray[np.float64]:
+    import numpy as np
+
+    return np.stack([value.double().cpu().numpy() for value in values])
+
+
+def _shares(importance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Importance float[draw, head] as shares of each draw's total."""
+    import numpy as np
+
+    return importance / np.maximum(importance.sum(1, keepdims=True), np.finfo(np.float64).tiny)
+
+
+def _negligible(total: float) -> str:
+    return f"leaving out any head changes the loss by {total:.2g} nats in all, too little to weigh the heads by"

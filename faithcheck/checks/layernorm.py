@@ -1,0 +1,75 @@
+"""Does the circuit live on the norms' rescaling? Its loss when each norm divides by the scale the model had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from faithcheck.check import Measurement, Metric
+from faithcheck.verdict import Verdict
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from faithcheck.subject import Subject
+
+
+class LayerNorm:
+    """The circuit keeps its loss when the norms are frozen to the scales of the full model on the same prompt."""
+
+    name = "layernorm"
+    scope = "circuit"
+    question = "does the circuit live on the norms' rescaling?"
+    gates = {"frozen_loss": "<= target_loss + 0.1"}
+
+    def measure(self, subject: Subject) -> Measurement:
+        bench = subject.bench
+        prompts, scales, resampling = bench.prompts("test"), bench.scales("test"), bench.resampling("test")
+        frozen = subject.losses(subject.compiled.run(prompts, norm_scales=scales)).double().cpu().numpy()
+        ratios = rms_ratios(subject)
+        metrics = [Metric("frozen_loss", resampling.mean(frozen), subject.seed)]
+        metrics += [
+            Metric("rms_ratio", resampling.mean(ratio.double().cpu().numpy()), subject.seed, on=norm)
+            for norm, ratio in ratios.items()
+        ]
+        return Measurement(metrics + _sizes(subject), {f"rms_ratio/{norm}": r for norm, r in ratios.items()})
+
+    def sentence(self, metric: Metric, verdict: Verdict) -> str:
+        assert metric.estimate is not None
+        value = metric.estimate.value
+        if verdict is Verdict.FAIL:
+            return (
+                f"when each norm divides by the scale it has in the full model, the loss is {value:.3g} nats: "
+                "the circuit lives on the norms scaling up what little is left"
+            )
+        return f"when each norm divides by the scale it has in the full model, the loss is {value:.3g} nats"
+
+
+def rms_ratios(subject: Subject) -> dict[str, Tensor]:
+    """{norm: float[prompt]}: the live norm scale in the circuit over that in the model, at the answer position."""
+    bench = subject.bench
+    prompts, scales = bench.prompts("test"), bench.scales("test")
+    live = subject.compiled.run(prompts, capture=tuple(bench.model.norms)).captured
+    where = prompts.positions[:, None]
+    return {
+        norm: (live[norm][0].gather(1, where) / scales[norm][0].gather(1, where))[:, 0] for norm in bench.model.norms
+    }
+
+
+def _sizes(subject: Subject) -> list[Metric]:
+    """The same scores cut under live and under frozen norms; reported, where the circuit was extracted here."""
+    from dataclasses import replace
+
+    from faithcheck.cutting import Cutter
+    from faithcheck.estimate import Estimate
+
+    if subject.scores is None:
+        return []
+    bench = subject.bench
+    cutter = Cutter(bench.model, bench.prompts("validation"), bench.loss, bench.target_loss, bench.ablation)
+    live = cutter.cut(subject.scores, whole_curve=False)
+    frozen = replace(cutter, norm_scales=bench.scales("validation")).cut(subject.scores, whole_curve=False)
+    total = sum(site.size for site in bench.model.sites.values())
+    return [
+        Metric(name, Estimate.exact(cut.size, total) if cut.reached else None, subject.seed, noun="nodes")
+        for name, cut in (("live_size", live), ("frozen_size", frozen))
+    ]

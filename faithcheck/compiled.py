@@ -1,0 +1,72 @@
+"""A circuit ready to run: through the model's `restrict` where it has one, else through masks on the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from faithcheck.circuit import Circuit
+from faithcheck.model import Model, Run
+from faithcheck.prompts import PromptSet
+
+
+class CompiledCircuit:
+    """`nodes`: (site, node of the whole model) of every kept node, in the order of the model's sites."""
+
+    def __init__(self, model: Model, circuit: Circuit, trainable: bool = False):
+        self.circuit = circuit
+        self.nodes = [(site, int(n)) for site in model.sites for n in circuit.keep[site].nonzero().flatten()]
+        self._keep = {site: circuit.keep[site].to(model.device) for site in model.sites}
+        self._restricts = hasattr(model, "restrict")
+        self.model = model.restrict(self._keep, circuit.ablation, trainable) if self._restricts else model
+
+    def run(
+        self,
+        prompts: PromptSet,
+        *,
+        masks: Mapping[str, Tensor] | None = None,
+        baselines: Mapping[str, Tensor] | None = None,
+        norm_scales: Mapping[str, Tensor] | None = None,
+        capture: Sequence[str] = (),
+    ) -> Run:
+        """Logits at the answer positions, float[member, prompt, token]. Masks and captures are over the kept nodes."""
+        if not self._restricts:
+            masks = {site: self._widen(site, (masks or {}).get(site)) for site in self._keep}
+            baselines = {site: self._widen(site, b) for site, b in (baselines or {}).items()}
+        run = self.model.run(
+            prompts.tokens,
+            positions=prompts.positions,
+            masks=masks,
+            baselines=baselines,
+            norm_scales=norm_scales,
+            capture=capture,
+        )
+        if self._restricts:
+            return run
+        return Run(run.logits, {n: self._narrow(n, value) for n, value in run.captured.items()})
+
+    def size(self, site: str) -> int:
+        return int(self._keep[site].sum())
+
+    def without(self, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[str, Tensor]:
+        """Masks over the kept nodes, one member a group, each with the group's nodes off: {site: [member, kept]}."""
+        rank = {site: kept.cumsum(0) - 1 for site, kept in self._keep.items()}
+        masks: dict[str, Tensor] = {}
+        for member, group in enumerate(groups):
+            for site, node in group:
+                if site not in masks:
+                    masks[site] = torch.ones(len(groups), self.size(site), device=self.model.device)
+                masks[site][member, int(rank[site][node])] = 0.0
+        return masks
+
+    def _widen(self, site: str, value: Tensor | None) -> Tensor:
+        """A value over the kept nodes as one over all nodes, 0 elsewhere."""
+        kept = self._keep[site]
+        if value is None:
+            return kept.to(self.model.dtype)[None]
+        return value.new_zeros(*value.shape[:-1], len(kept)).index_copy(-1, kept.nonzero().flatten(), value)
+
+    def _narrow(self, name: str, value: Tensor) -> Tensor:
+        return value[..., self._keep[name]] if name in self._keep else value

@@ -1,0 +1,117 @@
+"""From node scores to a circuit: the smallest evaluated size that meets the target loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faithcheck.ablation import Ablation
+from faithcheck.circuit import Circuit, NodeScores, Norms
+from faithcheck.compiled import CompiledCircuit
+from faithcheck.losses import LossKind, prompt_losses
+from faithcheck.model import Model
+from faithcheck.prompts import PromptSet
+
+GRID_RATIO = 1.5
+"""Neighbouring sizes of the grid differ by this factor, or by one node."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A circuit cut from scores, its mean loss on the prompts it was cut on, and every (size, loss) evaluated."""
+
+    circuit: Circuit
+    loss: float
+    reached: bool
+    curve: tuple[tuple[int, float], ...]
+
+    @property
+    def size(self) -> int:
+        return self.circuit.size
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """How circuits of one model are cut: `prompts` are the fixed list on which every size is evaluated.
+
+    `norm_scales`: the model's own scales on these prompts where circuits run with frozen norms, else None.
+    """
+
+    model: Model
+    prompts: PromptSet
+    loss: LossKind
+    target_loss: float
+    ablation: Ablation
+    norm_scales: dict[str, Tensor] | None = None
+
+    @property
+    def norms(self) -> Norms:
+        return "live" if self.norm_scales is None else "frozen"
+
+    def cut(self, scores: NodeScores, whole_curve: bool = True) -> Cut:
+        """Cut at the smallest evaluated size whose loss meets the target.
+
+        Sizes fall only between distinct scores, or at the number of positive scores. A log grid of sizes is evaluated,
+        then the gap below its first success is bisected. Where no size succeeds, the circuit is all scores > 0.
+        With `whole_curve` false the grid stops at its first success.
+        """
+        flat = scores.flat(self.model)
+        sizes = candidate_sizes(flat)
+        grid = log_grid(sizes)
+        losses: dict[int, float] = {}
+        first = None
+        for size in grid:
+            losses[size] = self.loss_at(flat, size)
+            if first is None and losses[size] <= self.target_loss:
+                first = size
+                if not whole_curve:
+                    break
+        if first is not None:
+            self._bisect(flat, sizes, grid, first, losses)
+        met = [size for size, loss in losses.items() if loss <= self.target_loss]
+        size = min(met) if met else int((flat > 0).sum())
+        loss = losses[size] if size in losses else self.loss_at(flat, size)
+        return Cut(self._circuit(flat, size), loss, bool(met), tuple(sorted(losses.items())))
+
+    def loss_at(self, flat: Tensor, size: int) -> float:
+        """Mean loss over the prompts of the circuit of the `size` highest scores."""
+        compiled = CompiledCircuit(self.model, self._circuit(flat, size))
+        logits = compiled.run(self.prompts, norm_scales=self.norm_scales).logits
+        return float(prompt_losses(logits, self.prompts.targets, self.prompts.distractors, self.loss).mean())
+
+    def _bisect(
+        self, flat: Tensor, sizes: list[int], grid: list[int], first: int, losses: dict[int, float]
+    ) -> None:
+        below = [size for size in grid if size < first]
+        low, high = (sizes.index(below[-1]) if below else -1), sizes.index(first)
+        while high - low > 1:
+            middle = (low + high) // 2
+            losses[sizes[middle]] = self.loss_at(flat, sizes[middle])
+            if losses[sizes[middle]] <= self.target_loss:
+                high = middle
+            else:
+                low = middle
+
+    def _circuit(self, flat: Tensor, size: int) -> Circuit:
+        kept = torch.zeros(len(flat), dtype=torch.bool)
+        kept[flat.argsort(descending=True, stable=True)[:size]] = True
+        parts = kept.split([site.size for site in self.model.sites.values()])
+        return Circuit(dict(zip(self.model.sites, parts, strict=True)), self.ablation, self.norms)
+
+
+def candidate_sizes(flat: Tensor) -> list[int]:
+    """The sizes, at least 1, at which a cut separates two distinct scores; and the number of positive scores."""
+    ordered = flat.sort(descending=True).values
+    sizes = set(((ordered[:-1] > ordered[1:]).nonzero().flatten() + 1).tolist())
+    return sorted(sizes | {int((flat > 0).sum())} - {0})
+
+
+def log_grid(sizes: list[int]) -> list[int]:
+    """Some of `sizes` (ascending), each the first at least GRID_RATIO times its predecessor; always the last."""
+    grid: list[int] = []
+    for size in sizes:
+        if not grid or size >= GRID_RATIO * grid[-1] or size == sizes[-1]:
+            grid.append(size)
+    return grid

@@ -1,0 +1,289 @@
+"""Runs what was resolved, case by case, yielding events. Extractions feed the checks of their task.
+
+The order is task by task: every seed's extractions, then the checks, so that an interrupted run leaves whole tasks.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
+
+from faithcheck.bench import HELD_OUT, Bench
+from faithcheck.check import CircuitCheck, Control, Measurement, MethodCheck, Trial
+from faithcheck.circuit import Circuit, NodeScores
+from faithcheck.cutting import Cut, Cutter
+from faithcheck.errors import NotSupported
+from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, CircuitFound, Event, RunStarted
+from faithcheck.judging import Finding, judge_circuits, judge_method
+from faithcheck.keys import case_key
+from faithcheck.losses import LossKind
+from faithcheck.method import Problem, extract_many
+from faithcheck.prompts import PromptSet
+from faithcheck.resampling import MINIMUM_UNITS
+from faithcheck.resolve import Resolved, ResolvedCheck
+from faithcheck.subject import Subject
+from faithcheck.verdict import Verdict
+
+T = TypeVar("T")
+
+
+@dataclass
+class _TaskState:
+    """What the extractions of one task left for its checks."""
+
+    bench: Bench
+    unfit: str | None
+    subjects: list[Subject] = field(default_factory=list)
+    controls: dict[str, Sequence[Control] | Measurement] = field(default_factory=dict)
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
+    broken: Finding | None = None
+
+
+def execute(run: Resolved) -> Iterator[Event]:
+    """Yields RunStarted, then for each case CaseStarted, what it found, and CaseFinished."""
+    states = [_TaskState(bench, _unfit(bench)) for bench in run.benches]
+    plan = {id(state): (_extractions(run, state), _check_cases(run, state)) for state in states}
+    yield RunStarted([case for extract, check in plan.values() for case in (*extract, *check)])
+    for state in states:
+        extract, check = plan[id(state)]
+        if run.circuit is not None and state.unfit is None:
+            yield from _given(run, state)
+        for case, seed in zip(extract, run.seeds, strict=False):
+            yield from _timed(case, lambda case=case, seed=seed: _extract(run, state, seed, case))  # type: ignore[misc]
+        for case, resolved in zip(check, run.checks, strict=True):
+            yield from _timed(case, lambda case=case, resolved=resolved: _judge(run, state, resolved, case))  # type: ignore[misc]
+
+
+def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:
+    yield CaseStarted(case)
+    start = time.perf_counter()
+    events, outcome = work()
+    yield from events
+    yield CaseFinished(case, time.perf_counter() - start, outcome)
+
+
+def _unfit(bench: Bench) -> str | None:
+    """Why no check applies to this task: the model cannot do it."""
+    loss = bench.model_loss()
+    if loss <= bench.target_loss:
+        return None
+    return f"the model itself has a loss of {loss:.3g} nats on this task, above the target of {bench.target_loss:g}"
+
+
+def _extractions(run: Resolved, state: _TaskState) -> list[Case]:
+    """One case a seed: the task's own extraction and the controls of that seed, which share their batches."""
+    if run.method is None or state.unfit is not None:
+        return []
+    method_scope = any(resolved.is_method_scope for resolved in run.checks)
+    if run.circuit is not None and not method_scope:
+        return []
+    name = state.bench.task.name
+    return [
+        Case("extract", f"{name}: extract, seed {seed}", case_key(run, name, "extract", seed), 10) for seed in run.seeds
+    ]
+
+
+def _check_cases(run: Resolved, state: _TaskState) -> list[Case]:
+    name = state.bench.task.name
+    return [
+        Case("check", f"{name}: {c.check.name}", case_key(run, name, c.check.name), 0.3 * len(run.seeds))
+        for c in run.checks
+    ]
+
+
+def _given(run: Resolved, state: _TaskState) -> Iterator[Event]:
+    """The finished circuit under test."""
+    assert run.circuit is not None
+    bench = replace(state.bench, norms=run.circuit.norms)
+    subject = Subject(bench, run.circuit)
+    state.subjects.append(subject)
+    loss = float(subject.losses(subject.run("validation"), "validation").mean())
+    key = case_key(run, bench.task.name, "circuit")
+    yield CircuitFound(
+        bench.task.name, None, run.circuit, _edges(bench, run.circuit), loss, subject.reached, key
+    )
+
+
+def _extract(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
+    """Run the method on the task and on this seed's controls; cut circuits from what it returns."""
+    if state.broken is not None:
+        return [], "skipped: an earlier extraction failed"
+    try:
+        with _plain_errors():
+            return _extract_and_cut(run, state, seed, case)
+    except Exception as error:
+        state.broken = _crash("", state.bench.task.name, f"the method failed on seed {seed}", error)
+        return [], state.broken.reason
+
+
+def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
+    bench, controls = state.bench, _controls_of(run, state, seed)
+    labels: list[tuple[LossKind, tuple[int, int] | None]] = []
+    if run.circuit is None:
+        labels.append((bench.loss, None))
+    if controls and ("full", None) not in labels:
+        labels.append(("full", None))
+    labels += [("full", control.answers) for _, control in controls]
+    assert run.method is not None
+    found = extract_many(run.method.method, [_problem(run, bench, seed, *label) for label in labels])
+    if len(found) != len(labels):
+        raise ValueError(f"the method returned {len(found)} scores for {len(labels)} problems")
+    cuts = [_cutter(bench, *label).cut(scores) for label, scores in zip(labels, found, strict=True)]
+    real = cuts[labels.index(("full", None))] if controls else None
+    for (check, control), cut, scores in zip(
+        controls, cuts[len(labels) - len(controls) :], found[len(labels) - len(controls) :], strict=True
+    ):
+        assert real is not None
+        reach = scores.convergence is not None and scores.convergence.flattened
+        state.trials.setdefault(check, []).append(Trial(control, real, cut, reach))
+    if run.circuit is not None:
+        return [], "extracted for the controls"
+    return _found(run, state, seed, cuts[0], found[0], case)
+
+
+def _found(
+    run: Resolved, state: _TaskState, seed: int, cut: Cut, scores: NodeScores, case: Case
+) -> tuple[list[Event], str]:
+    bench = state.bench
+    assert run.method is not None
+    provenance = {
+        "model": run.model.name,
+        "fingerprint": run.model.fingerprint,
+        "task": bench.task.name,
+        "task_sha256": bench.task.fingerprint,
+        "seed": seed,
+        "method": {"name": run.method.ref, "parameters": dict(run.method.parameters)},
+        "loss": bench.loss,
+        "target_loss": bench.target_loss,
+        "reached": cut.reached,
+    }
+    circuit = replace(cut.circuit, provenance=provenance)
+    state.subjects.append(Subject(bench, circuit, seed, cut, scores))
+    event = CircuitFound(
+        bench.task.name, seed, circuit, _edges(bench, circuit), cut.loss, cut.reached, case.key
+    )
+    reached = f"loss {cut.loss:.3f}" if cut.reached else f"target not reached, loss {cut.loss:.3f}"
+    return [event], f"{cut.size} nodes, {reached}"
+
+
+def _controls_of(run: Resolved, state: _TaskState, seed: int) -> list[tuple[str, Control]]:
+    """The controls of this seed that method-scope checks ask for, by check."""
+    wanted = []
+    for resolved in run.checks:
+        if resolved.is_method_scope:
+            check = cast(MethodCheck, resolved.check)
+            if check.name not in state.controls:
+                state.controls[check.name] = check.controls(state.bench, list(run.seeds))
+            controls = state.controls[check.name]
+            if not isinstance(controls, Measurement):
+                wanted += [(check.name, control) for control in controls if control.seed == seed]
+    return wanted
+
+
+def _problem(run: Resolved, bench: Bench, seed: int, loss: LossKind, answers: tuple[int, int] | None) -> Problem:
+    return Problem(
+        model=bench.model,
+        prompts=_labelled(bench, "train", answers),
+        loss=loss,
+        target_loss=bench.target_loss,
+        ablation=bench.ablation,
+        norms=bench.norms,
+        seed=seed,
+        device=run.device,
+    )
+
+
+def _cutter(bench: Bench, loss: LossKind, answers: tuple[int, int] | None) -> Cutter:
+    prompts, scales = _labelled(bench, "validation", answers), bench.scales_for(bench.norms, "validation")
+    return Cutter(bench.model, prompts, loss, bench.target_loss, bench.ablation, scales)
+
+
+def _labelled(bench: Bench, split: str, answers: tuple[int, int] | None) -> PromptSet:
+    prompts = bench.prompts(split)
+    return prompts if answers is None else prompts.relabelled(answers)
+
+
+def _edges(bench: Bench, circuit: Circuit) -> int | None:
+    count = getattr(bench.model, "count_edges", None)
+    return None if count is None else count({s: k.to(bench.model.device) for s, k in circuit.keep.items()})
+
+
+def _judge(run: Resolved, state: _TaskState, resolved: ResolvedCheck, case: Case) -> tuple[list[Event], str]:
+    finding = _finding(run, state, resolved)
+    return [CheckJudged(finding, case.key)], finding.verdict.value
+
+
+def _finding(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Finding:
+    name, task = resolved.check.name, state.bench.task.name
+    if state.unfit is not None:
+        return Finding(name, task, Verdict.NOT_APPLICABLE, state.unfit)
+    if state.broken is not None and (resolved.is_method_scope or run.circuit is None):
+        return replace(state.broken, check=name)
+    try:
+        with _plain_errors():
+            if resolved.is_method_scope:
+                return _judge_method(run, state, resolved)
+            return _judge_circuits(state, resolved)
+    except NotSupported as error:
+        return Finding(name, task, Verdict.NOT_APPLICABLE, str(error))
+    except Exception as error:
+        return _crash(name, task, f"the check {name} crashed", error)
+
+
+def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
+    check = cast(CircuitCheck, resolved.check)
+    measured: dict[str, Measurement] = {}
+    rows = []
+    for subject in state.subjects:
+        identity = f"{subject.circuit.identity}/{subject.reached}"
+        if identity not in measured:
+            measured[identity] = _measure(check, subject)
+        same = measured[identity]
+        metrics = [replace(m, seed=subject.seed) for m in same.metrics]
+        rows.append((subject.seed, replace(same, metrics=metrics)))
+    return judge_circuits(check, state.bench.task.name, resolved.gates, rows)
+
+
+def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
+    if not subject.reached and getattr(check, "needs_circuit", True):
+        return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
+    measurement = check.measure(subject)
+    units = subject.bench.resampling(HELD_OUT).units
+    if units < MINIMUM_UNITS and measurement.not_applicable is None and measurement.failed is None:
+        text = f"the task has only {units} independent units ({subject.bench.task.unit}), an interval needs {MINIMUM_UNITS}"
+        return replace(measurement, undecided=text)
+    return measurement
+
+
+def _judge_method(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Finding:
+    check = cast(MethodCheck, resolved.check)
+    if run.method is None:
+        measurement = Measurement(not_applicable="no method is known for this circuit; name one with --method")
+    else:
+        controls = state.controls[check.name]
+        if isinstance(controls, Measurement):
+            measurement = controls
+        else:
+            measurement = check.measure(state.bench, state.trials.get(check.name, []))
+    return judge_method(check, state.bench.task.name, resolved.gates, measurement)
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """A SystemExit of a plugin is an error of the plugin, not a wish to stop the run."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"called sys.exit({error.code!r})") from error
+
+
+def _crash(check: str, task: str, what: str, error: Exception) -> Finding:
+    lines = str(error).strip().splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return Finding(
+        check, task, Verdict.ERROR, f"{what}: {text}", details="".join(traceback.format_exception(error))
+    )

@@ -1,0 +1,36 @@
+"""A measured number with its uncertainty: the only thing a gate judges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number with its 95 % interval.
+
+    `value`, `low` and `high` may be `math.inf` ("never reached"); `n` counts prompts, or seeds where each
+    seed gives one value. Below `minimum` of them every gate is INCONCLUSIVE.
+
+    Raises ValueError on a NaN, on `value` outside [`low`, `high`] and on a negative count.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    minimum: int = 0
+
+    def __post_init__(self) -> None:
+        if any(math.isnan(x) for x in (self.value, self.low, self.high)):
+            raise ValueError(f"an estimate must not hold a NaN: {self}")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"an estimate's value must lie in its interval: {self}")
+        if self.n < 0 or self.minimum < 0:
+            raise ValueError(f"an estimate's counts must not be negative: {self}")
+
+    @classmethod
+    def exact(cls, value: float, n: int) -> Estimate:
+        """A number without sampling error, such as a count over all nodes: low = high = value."""
+        return cls(value, value, value, n)

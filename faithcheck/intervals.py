@@ -1,0 +1,205 @@
+"""95 % intervals. Prompts that share a unit (say, a name) are not independent; units are.
+
+For few units they are too narrow: with 12 prompts a unit and unit effects as large as the noise,
+`bootstrap_mean` covers 80 % with 4 units, 87 % with 8, 90 % with 12 and 92 % with 24. A single
+unit says nothing of the spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import bdtr, betaincinv, stdtrit
+
+from faithcheck.estimate import Estimate
+
+TAIL = 0.025  # on each side
+DRAWS = 2000
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.intp]
+
+
+def unit_weights(units: npt.ArrayLike, draws: int, seed: int) -> Floats:
+    """Prompt weights of a cluster bootstrap: `int[prompt]` -> `float[draw, prompt]`, rows sum to 1.
+
+    Each draw takes as many units as there are, with replacement; a prompt weighs the multiplicity of its
+    unit over the sum (Davison & Hinkley 1997, section 3.8: whole clusters are resampled). ValueError for no
+    prompts or no draws.
+    """
+    if draws < 1:
+        raise ValueError(f"a bootstrap needs at least one draw, got {draws}")
+    member, count = _unit_index(units)
+    times = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
+    weights: Floats = times[:, member].astype(np.float64)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
+
+
+def bootstrap(values_per_draw: npt.ArrayLike, value: float, n: int, minimum: int = 0) -> Estimate:
+    """Percentile interval (Efron & Tibshirani 1993, chapter 13) of `float[draw]`, which may hold infinities.
+
+    The limits are draws, rounded outwards, never interpolated. Draws of a single unit are all alike: the
+    width 0 that they give here means nothing. ValueError for no draws or no prompts.
+    """
+    drawn = _vector(values_per_draw, "draw")
+    if n < 1:
+        raise ValueError("an interval needs at least one prompt, got none")
+    low = np.quantile(drawn, TAIL, method="lower")
+    high = np.quantile(drawn, 1 - TAIL, method="higher")
+    return _widened(value, float(low), float(high), n, minimum)
+
+
+def bootstrap_mean(
+    values: npt.ArrayLike, units: npt.ArrayLike, seed: int, minimum: int = 0, *, draws: int = DRAWS
+) -> Estimate:
+    """Mean of finite `float[prompt]`, with units resampled; a single unit gives the interval (-inf, inf).
+
+    ValueError for no prompts, values that are not finite, or another number of units than of values.
+    """
+    data = _vector(values, "prompt")
+    _refuse_infinite(data)
+    member, count = _unit_index(units, expected=len(data))
+    if count == 1:
+        return Estimate(float(data.mean()), -math.inf, math.inf, len(data), minimum)
+    means = unit_weights(member, draws, seed) @ data
+    return bootstrap(means, float(data.mean()), len(data), minimum)
+
+
+def share(successes: npt.ArrayLike, units: npt.ArrayLike, minimum: int = 0) -> Estimate:
+    """Share of true values in `bool[prompt]`: Clopper-Pearson on the effective sample size n / max(1, deff).
+
+    Clopper & Pearson 1934, through the beta distribution; with an effective n: Korn & Graubard 1998, Survey
+    Methodology 24:193. Where the outcome never varies, deff cannot be estimated and counts as 1, whatever
+    the units. ValueError for no prompts, values that are not bool, or another number of units than of values.
+    """
+    hits = _vector(successes, "prompt")
+    if np.asarray(successes).dtype != np.bool_:
+        raise ValueError(f"a share is taken of bool values, got {np.asarray(successes).dtype}")
+    member, _ = _unit_index(units, expected=len(hits))
+    value = float(hits.mean())
+    effective = len(hits) / max(1.0, _design_effect(hits, member))
+    return _widened(value, *_clopper_pearson(value * effective, effective), len(hits), minimum)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """`a - b` of independent shares from their own limits: MOVER.
+
+    Newcombe 1998, Statistics in Medicine 17:873, method 10; Zou & Donner 2008, Statistics in Medicine
+    27:1693. ValueError where both are infinite.
+    """
+    value = a.value - b.value
+    low = value - math.hypot(a.value - a.low, b.high - b.value)
+    high = value + math.hypot(a.high - a.value, b.value - b.low)
+    return _widened(value, low, high, min(a.n, b.n), max(a.minimum, b.minimum))
+
+
+def ratio_over_seeds(logs: Sequence[float] | Floats, minimum: int = 6) -> Estimate:
+    """A ratio from its logs, one a seed: `float[seed]`, +inf where the ratio is infinite ("never reached").
+
+    Finite logs: the geometric mean with the t interval of the mean log. Else the median, which is infinite
+    where the upper of the two middle values is, with its order-statistic interval. One seed: [0, inf], for
+    nothing is known of the spread. ValueError for no seeds or a NaN.
+    """
+    data = np.sort(_vector(logs, "seed"))
+    centre, low, high = _t_limits(data) if np.isfinite(data).all() else _median_limits(data)
+    if len(data) == 1:
+        low, high = -math.inf, math.inf
+    return _widened(_exp(centre), _exp(low), _exp(high), len(data), minimum)
+
+
+def _t_limits(data: Floats) -> tuple[float, float, float]:
+    """Mean and t interval (Student 1908) of at least two values; of one value, the value thrice."""
+    n, mean = len(data), float(data.mean())
+    if n == 1:
+        return mean, mean, mean
+    half = float(stdtrit(n - 1, 1 - TAIL) * data.std(ddof=1) / math.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def _median_limits(ordered: Floats) -> tuple[float, float, float]:
+    """Median and the narrowest symmetrical pair of order statistics that covers it with >= 95 %.
+
+    Thompson 1936; David & Nagaraja 2003, section 7.1. Below 6 values no pair covers 95 %: (min, max).
+    """
+    n = len(ordered)
+    cut = _trimmed(n)
+    middle = (float(ordered[(n - 1) // 2]) + float(ordered[n // 2])) / 2
+    return middle, float(ordered[cut]), float(ordered[n - 1 - cut])
+
+
+def _trimmed(n: int) -> int:
+    """How many values each end may lose: the largest c with P(Binomial(n, 1/2) <= c) <= 2.5 %, else 0."""
+    return next(c for c in range(n) if bdtr(c + 1, n, 0.5) > TAIL)
+
+
+def _design_effect(hits: Floats, member: Indices) -> float:
+    """Kish 1965, chapter 5: 1 + (m - 1) rho, with m = sum of squared unit sizes / n for unequal units.
+
+    1 where the outcome is constant or every prompt is a unit; n where all prompts are one unit.
+    """
+    sizes = np.bincount(member)
+    if len(np.unique(hits)) == 1 or len(sizes) == len(hits):
+        return 1.0
+    if len(sizes) == 1:
+        return float(len(hits))
+    weighted_size = float(sizes @ sizes) / len(hits)
+    return 1 + (weighted_size - 1) * _intraclass_correlation(hits, member, weighted_size)
+
+
+def _intraclass_correlation(hits: Floats, member: Indices, weighted_size: float) -> float:
+    """ANOVA estimate for a varying 0/1 outcome in unequal units (Donner 1986, Int. Stat. Review 54:67)."""
+    sizes = np.bincount(member)
+    n, count = len(hits), len(sizes)
+    means = np.bincount(member, weights=hits) / sizes
+    between = float(sizes @ (means - hits.mean()) ** 2) / (count - 1)
+    within = float(sizes @ (means * (1 - means))) / (n - count)
+    typical_size = (n - weighted_size) / (count - 1)
+    return (between - within) / (between + (typical_size - 1) * within)
+
+
+def _clopper_pearson(k: float, n: float) -> tuple[float, float]:
+    low = float(betaincinv(k, n - k + 1, TAIL)) if k > 0 else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - TAIL)) if k < n else 1.0
+    return low, high
+
+
+def _widened(value: float, low: float, high: float, n: int, minimum: int) -> Estimate:
+    return Estimate(value, min(low, value), max(high, value), n, minimum)
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def _vector(values: npt.ArrayLike, noun: str) -> Floats:
+    """The values as floats; ValueError where there are none, in another rank than 1, or with a NaN."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(f"an interval needs at least one {noun}, in one dimension; got shape {array.shape}")
+    if np.isnan(array).any():
+        raise ValueError(f"{noun} {int(np.isnan(array).argmax())} is NaN")
+    return array
+
+
+def _refuse_infinite(data: Floats) -> None:
+    infinite = ~np.isfinite(data)
+    if infinite.any():
+        raise ValueError(f"a mean needs finite values, prompt {int(infinite.argmax())} is infinite")
+
+
+def _unit_index(units: npt.ArrayLike, expected: int | None = None) -> tuple[Indices, int]:
+    """Units renumbered from 0, `int[prompt]`, and how many there are."""
+    labels = np.asarray(units)
+    if labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"units need at least one prompt, in one dimension; got shape {labels.shape}")
+    if expected is not None and len(labels) != expected:
+        raise ValueError(f"{len(labels)} units were given for {expected} prompts")
+    names, member = np.unique(labels, return_inverse=True)
+    return member, len(names)

@@ -1,0 +1,95 @@
+"""What a model is to the harness: named sites and norms, and one call that runs it under masks.
+
+Laws, tested for every adapter: with no masks, and with all-on masks, `run` is exactly the model; norm scales
+taken from the model itself change nothing; `restrict(keep)` gives the logits of the model masked to `keep`;
+splitting a batch of prompts and padding them change nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from faithcheck.ablation import Ablation
+
+SITE_KINDS = ("attn_in", "attn_q", "attn_k", "attn_v", "attn_out", "mlp_in", "mlp_neuron", "mlp_out")
+"""Site types after Gao et al. 2025: `*_in` after the norm, `attn_out` and `mlp_out` before the residual add."""
+
+READ_AT_ANY_POSITION = ("attn_in", "attn_k", "attn_v")
+"""Kinds whose values at an earlier position the last layer's answer position can still read."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place where activations can be masked. `head[node]` is the head of a q, k or v node, else None."""
+
+    size: int
+    layer: int
+    kind: str
+    head: Tensor | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Run:
+    """`logits`: float[member, prompt, token], or float[member, prompt, pos, token] where no positions were given.
+
+    `captured`: a site gives float[member, prompt, pos, node], its value before the intervention there; a norm gives
+    float[member, prompt, pos], the scale it divided by; `"{layer}.attn_pattern"` gives
+    float[member, prompt, head, query, key + 1], the last column being the sink. The member axis is 1 where
+    nothing upstream differs between members.
+    """
+
+    logits: Tensor
+    captured: Mapping[str, Tensor]
+
+
+class Tokenizer(Protocol):
+    def encode(self, text: str) -> list[int]: ...
+    def decode(self, tokens: Sequence[int]) -> str: ...
+
+
+@runtime_checkable
+class Model(Protocol):
+    """See DESIGN of the intervention in ARCHITECTURE.md; every tensor lives on `device`."""
+
+    name: str
+    fingerprint: str
+    device: torch.device
+    dtype: torch.dtype
+    sites: Mapping[str, Site]
+    norms: Sequence[str]
+    tokenizer: Tokenizer
+
+    def run(
+        self,
+        tokens: Tensor,
+        *,
+        positions: Tensor | None = None,
+        vocab: Tensor | None = None,
+        masks: Mapping[str, Tensor] | None = None,
+        baselines: Mapping[str, Tensor] | None = None,
+        norm_scales: Mapping[str, Tensor] | None = None,
+        capture: Sequence[str] = (),
+    ) -> Run:
+        """Run `tokens` (int[prompt, pos], right-padded) with x <- m x + (1 - m) b at each masked site.
+
+        positions: int[prompt], logits at these only. vocab: int[token], logits of these only.
+        masks: {site: float in [0, 1]}, [member, node] or broadcastable to [member, prompt, pos, node].
+        baselines: {site: broadcastable to [member, prompt, pos, node]}, 0 where left out.
+        norm_scales: {norm: broadcastable to [member, prompt, pos]}, divide-by scales used instead of the live ones.
+        Raises ValueError for an unknown site or norm, or a mask whose last axis is not the site's size.
+        """
+        ...
+
+    def restrict(self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False) -> Model:
+        """Optional. The same computation on the kept nodes' rows and columns only; see SparseTransformer.restrict."""
+        ...
+
+    def count_edges(self, keep: Mapping[str, Tensor]) -> int:
+        """Optional. The number of nonzero weights between two kept nodes."""
+        ...

@@ -1,0 +1,151 @@
+"""Prompts as tensors: what a method, a check or a cut runs a model on."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from faithcheck.errors import UserError
+
+if TYPE_CHECKING:
+    from faithcheck.model import Tokenizer
+    from faithcheck.task import Prompt, Task
+
+CAP = 512
+"""At most this many prompts of a split are used: a fixed cap, so that no sample grows until a verdict comes."""
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """Prompts of one split. All int64: `tokens` [prompt, pos] right-padded, the others [prompt].
+
+    `positions`: the answer position (the last token). `units`: the independent unit each prompt belongs to.
+    `variables[name]`: the index of the prompt's level among `levels[name]`. `roles[name]`: the position of the last
+    token of a slot that carries a variable, and of the answer position as "last".
+    """
+
+    texts: tuple[str, ...]
+    tokens: Tensor
+    positions: Tensor
+    targets: Tensor
+    distractors: Tensor
+    classes: Tensor
+    units: Tensor
+    variables: Mapping[str, Tensor]
+    levels: Mapping[str, tuple[str, ...]]
+    roles: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def select(self, index: Tensor) -> PromptSet:
+        """The prompts at `index` (int[prompt])."""
+        return replace(
+            self,
+            texts=tuple(self.texts[i] for i in index.tolist()),
+            **{name: getattr(self, name)[index] for name in _PER_PROMPT},
+            variables={name: v[index] for name, v in self.variables.items()},
+            roles={name: v[index] for name, v in self.roles.items()},
+        )
+
+    def relabelled(self, answers: tuple[int, int]) -> PromptSet:
+        """The same prompts with other answer tokens: `answers[c]` is the target of class c."""
+        table = torch.tensor(answers, device=self.tokens.device)
+        return replace(self, targets=table[self.classes], distractors=table[1 - self.classes])
+
+    def to(self, device: torch.device | str) -> PromptSet:
+        return replace(
+            self,
+            **{name: getattr(self, name).to(device) for name in (*_PER_PROMPT,)},
+            variables={name: v.to(device) for name, v in self.variables.items()},
+            roles={name: v.to(device) for name, v in self.roles.items()},
+        )
+
+
+_PER_PROMPT = ("tokens", "positions", "targets", "distractors", "classes", "units")
+
+
+def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) -> PromptSet:
+    """The prompts of a split or shift of a task, at most `cap` of them, balanced between the two answers.
+
+    Raises UserError naming the text where the tokenizer does not know a word, an answer is not one token, or a
+    slot's value does not end at a token.
+    """
+    prompts = _capped(task.prompts(split), cap, f"{task.fingerprint}/{split}")
+    rows = [_tokens(tokenizer, task, p.text) for p in prompts]
+    width = max(map(len, rows))
+    answers = _answer_tokens(tokenizer, task, prompts[0].text)
+    classes = [list(task.tokens).index(p.answer) for p in prompts]
+    units = {unit: i for i, unit in enumerate(dict.fromkeys(p.unit for p in prompts))}
+    last = [len(row) - 1 for row in rows]
+    roles = {
+        name: torch.tensor([_role(tokenizer, row, p, name) for row, p in zip(rows, prompts, strict=True)])
+        for name in prompts[0].roles
+    }
+    return PromptSet(
+        texts=tuple(p.text for p in prompts),
+        tokens=torch.tensor([row + [0] * (width - len(row)) for row in rows]),
+        positions=torch.tensor(last),
+        targets=torch.tensor([answers[c] for c in classes]),
+        distractors=torch.tensor([answers[1 - c] for c in classes]),
+        classes=torch.tensor(classes),
+        units=torch.tensor([units[p.unit] for p in prompts]),
+        variables={
+            name: torch.tensor([levels.index(p.variables[name]) for p in prompts])
+            for name, levels in task.variables.items()
+        },
+        levels=dict(task.variables),
+        roles={**roles, "last": torch.tensor(last)},
+    )
+
+
+def answer_token(tokenizer: Tokenizer, text: str, answer: str) -> int:
+    """The one token that continues `text` with `answer`. Raises UserError where it is not one token."""
+    before = tokenizer.encode(text)
+    gap = "" if not answer[0].isalnum() else " "
+    try:
+        after = tokenizer.encode(text + gap + answer)
+    except ValueError as error:
+        raise UserError(f"the answer {answer!r} cannot be encoded: {error}") from error
+    if after[: len(before)] != before or len(after) != len(before) + 1:
+        raise UserError(f"the answer {answer!r} is {len(after) - len(before)} tokens after {text!r}, not one")
+    return after[-1]
+
+
+def _capped(prompts: Sequence[Prompt], cap: int | None, salt: str) -> Sequence[Prompt]:
+    """At most `cap` prompts, as many of each answer as there are, drawn by a fixed seed, in their own order."""
+    if cap is None or len(prompts) <= cap:
+        return prompts
+    rng = random.Random(salt)
+    levels = sorted({p.answer for p in prompts})
+    kept: set[int] = set()
+    for level in levels:
+        rows = [i for i, p in enumerate(prompts) if p.answer == level]
+        kept.update(rng.sample(rows, min(len(rows), cap // len(levels))))
+    return [prompts[i] for i in sorted(kept)]
+
+
+def _tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
+    try:
+        return tokenizer.encode(text)
+    except ValueError as error:
+        raise UserError(f"task {task.name}: {text!r} cannot be encoded: {error}") from error
+
+
+def _answer_tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
+    try:
+        return [answer_token(tokenizer, text, answer) for answer in task.tokens.values()]
+    except UserError as error:
+        raise UserError(f"task {task.name}: {error.message}") from error
+
+
+def _role(tokenizer: Tokenizer, row: list[int], prompt: Prompt, name: str) -> int:
+    prefix = tokenizer.encode(prompt.text[: prompt.roles[name][1]])
+    if row[: len(prefix)] != prefix:
+        raise UserError(f"{prompt.text!r}: the value of {name} does not end at a token")
+    return len(prefix) - 1

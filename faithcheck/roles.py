@@ -1,0 +1,144 @@
+"""A node's activation in the circuit beside its activation in the model: agreement, and role.
+
+Agreement is over the positions that reach the answer (`causal`), each prompt counting the same. A role is the node's
+standardised effect of a task variable at a role-bearing position (the last token, a name): the difference of its mean
+activation between two levels, in standard deviations over all prompts at that position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from faithcheck.prompts import PromptSet
+
+if TYPE_CHECKING:
+    from faithcheck.subject import Subject
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+AGREES = 0.5
+"""Least Pearson r of a consistent node."""
+EFFECT, NO_EFFECT = 0.5, 0.1
+"""Standard deviations from which an effect is one, and below which there is none."""
+BEARS = 0.05
+"""A position bears a role for a node where it holds at least this share of the node's causal weight."""
+_CONSTANT = 1e-9
+"""Variance over mean square below which an activation is constant: float32 noise."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """Activations at one role-bearing position, float[node, prompt], and the two groups of prompts it contrasts."""
+
+    circuit: Floats
+    model: Floats
+    bears: Flags
+    one: Flags
+    other: Flags
+
+
+@dataclass(frozen=True)
+class NodeRecords:
+    """Per node and prompt, weighted over positions: x the activation in the circuit, y in the model; [node, prompt]."""
+
+    x: Floats
+    y: Floats
+    xx: Floats
+    yy: Floats
+    xy: Floats
+    same_sign: Floats
+    roles: tuple[Role, ...]
+
+    def judge(self, weights: Floats) -> dict[str, npt.NDArray]:
+        """Under prompt weights float[draw, prompt]: r, sign_agreement, fvu, flips, vanishes, consistent; [draw, node].
+
+        fvu is E(x - y)^2 / Var(y), unbounded. A node that is constant in both is consistent where the signs agree; in one
+        only, it is not.
+        """
+        x, y, xx, yy, xy = (weights @ rows.T for rows in (self.x, self.y, self.xx, self.yy, self.xy))
+        vx, vy = np.maximum(xx - x * x, 0.0), np.maximum(yy - y * y, 0.0)
+        still_x, still_y = vx <= _CONSTANT * xx, vy <= _CONSTANT * yy
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r = np.where(still_x | still_y, 0.0, (xy - x * y) / np.sqrt(vx * vy))
+            fvu = np.where(still_y, np.inf, (xx - 2 * xy + yy) / vy)
+        fvu = np.where(still_y & (xx - 2 * xy + yy <= _CONSTANT * yy), 0.0, fvu)
+        flips, vanishes = self._role_changes(weights, r.shape)
+        alike = np.where(still_x & still_y, np.sign(x) == np.sign(y), ~still_x & ~still_y & (r >= AGREES))
+        return {
+            "r": r,
+            "sign_agreement": weights @ self.same_sign.T,
+            "fvu": fvu,
+            "flips": flips,
+            "vanishes": vanishes,
+            "consistent": alike & ~flips & ~vanishes,
+        }
+
+    def _role_changes(self, weights: Floats, shape: tuple[int, ...]) -> tuple[Flags, Flags]:
+        flips, vanishes = np.zeros(shape, bool), np.zeros(shape, bool)
+        for role in self.roles:
+            circuit, model = (effect(v, weights, role.one, role.other) for v in (role.circuit, role.model))
+            has = role.bears & (np.abs(circuit) >= EFFECT)
+            flips |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
+            vanishes |= has & (np.abs(model) < NO_EFFECT)
+        return flips, vanishes
+
+
+def effect(values: Floats, weights: Floats, one: Flags, other: Flags) -> Floats:
+    """The standardised effect float[draw, node] of values float[node, prompt]: difference of means over the overall SD.
+
+    0 where the values are constant, or a draw has no prompt of one group.
+    """
+    mean, square = weights @ values.T, weights @ np.square(values).T
+    variance = np.maximum(square - mean * mean, 0.0)
+    groups = [((weights * g) @ values.T, (weights * g).sum(1, keepdims=True)) for g in (one, other)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = groups[0][0] / groups[0][1] - groups[1][0] / groups[1][1]
+        standardised = difference / np.sqrt(variance)
+    empty = (groups[0][1] == 0) | (groups[1][1] == 0)
+    return np.where((variance <= _CONSTANT * square) | empty, 0.0, standardised)
+
+
+def node_records(subject: Subject) -> NodeRecords:
+    """The records of every kept node on the held-out prompts, in the order of `compiled.nodes`."""
+    bench, prompts = subject.bench, subject.bench.prompts("test")
+    sites = list(subject.positions)
+    circuit = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=sites).captured
+    model = bench.model_run("test").captured
+    kept = {site: subject.circuit.keep[site].nonzero().flatten().to(bench.model.device) for site in sites}
+    x = torch.cat([_whole(circuit[s], prompts) for s in sites], -1)
+    y = torch.cat([_whole(model[s], prompts)[..., kept[s]] for s in sites], -1)
+    w = torch.cat([subject.positions[s] for s in sites], -1)
+    x, y, w = x.double(), y.double(), w.double()
+    sums = [(w * v).sum(1).T.cpu().numpy() for v in (x, y, x * x, y * y, x * y, (x.sign() == y.sign()).double())]
+    return NodeRecords(*sums, roles=tuple(_roles(prompts, x, y, w)))
+
+
+def _whole(captured: Tensor, prompts: PromptSet) -> Tensor:
+    """float[prompt, pos, node] of a captured site with one member."""
+    return captured[0].expand(len(prompts), prompts.tokens.shape[1], -1)
+
+
+def _roles(prompts: PromptSet, x: Tensor, y: Tensor, w: Tensor) -> Iterator[Role]:
+    rows = torch.arange(len(prompts), device=x.device)
+    for place in prompts.roles.values():
+        circuit, model = (v[rows, place].T.cpu().numpy() for v in (x, y))
+        bears = w[rows, place].mean(0).cpu().numpy() >= BEARS
+        for one, other in _contrasts(prompts):
+            yield Role(circuit, model, bears, one, other)
+
+
+def _contrasts(prompts: PromptSet) -> Iterator[tuple[Flags, Flags]]:
+    """The groups of prompts that a variable's levels make: two levels against each other, more each against the rest."""
+    for name, level in prompts.variables.items():
+        index = level.cpu().numpy()
+        levels = range(len(prompts.levels[name]))
+        for one in levels if len(levels) > 2 else levels[:1]:
+            yield index == one, index != one

@@ -1,0 +1,70 @@
+"""A circuit under test: the circuit, the bench it is tested on, and what several checks ask of it, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from faithcheck.bench import HELD_OUT, Bench
+from faithcheck.causal import position_weights
+from faithcheck.circuit import Circuit, NodeScores
+from faithcheck.compiled import CompiledCircuit
+from faithcheck.cutting import Cut
+from faithcheck.importance import Importance, group_importance
+from faithcheck.losses import prompt_losses
+from faithcheck.model import Run
+
+
+@dataclass
+class Subject:
+    """`cut` and `scores` are None for a circuit that was not extracted here."""
+
+    bench: Bench
+    circuit: Circuit
+    seed: int | None = None
+    cut: Cut | None = None
+    scores: NodeScores | None = None
+
+    @cached_property
+    def reached(self) -> bool:
+        """Whether the circuit meets the target loss on the validation prompts."""
+        if self.cut is not None:
+            return self.cut.reached
+        return float(self.losses(self.run("validation"), "validation").mean()) <= self.bench.target_loss
+
+    @cached_property
+    def compiled(self) -> CompiledCircuit:
+        return CompiledCircuit(self.bench.model, self.circuit)
+
+    @cached_property
+    def differentiable(self) -> CompiledCircuit:
+        return CompiledCircuit(self.bench.model, self.circuit, trainable=True)
+
+    def own_scales(self, split: str = HELD_OUT) -> dict[str, Tensor] | None:
+        """The norm scales under which the circuit was found: None where live."""
+        return self.bench.scales_for(self.circuit.norms, split)
+
+    def run(self, split: str = HELD_OUT) -> Run:
+        """The circuit as it was found, on a split."""
+        return self.compiled.run(self.bench.prompts(split), norm_scales=self.own_scales(split))
+
+    def losses(self, run: Run, split: str = HELD_OUT) -> Tensor:
+        """float[prompt]: the task's loss of a run with one member."""
+        prompts = self.bench.prompts(split)
+        return prompt_losses(run.logits, prompts.targets, prompts.distractors, self.bench.loss)[0]
+
+    def importance(self, groups: list[list[tuple[str, int]]]) -> Importance:
+        """The importance of groups of kept nodes (site, node) on the held-out prompts."""
+        return group_importance(self, groups)
+
+    @cached_property
+    def node_importance(self) -> Importance:
+        """The importance of every kept node, in the order of `compiled.nodes`."""
+        return self.importance([[node] for node in self.compiled.nodes])
+
+    @cached_property
+    def positions(self) -> dict[str, Tensor]:
+        """{site: float[prompt, pos, kept node]}: how much each position of a node counts; sums to 1 a prompt."""
+        return position_weights(self)

@@ -1,0 +1,338 @@
+"""Intervals against hand-computed values, laws they must keep, and their coverage."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import beta
+
+from faithcheck.estimate import Estimate
+from faithcheck.intervals import bootstrap, bootstrap_mean, difference, ratio_over_seeds, share, unit_weights
+
+INF = math.inf
+finite = st.floats(-1e3, 1e3)
+
+
+def limits(estimate):
+    return estimate.low, estimate.high
+
+
+def prompts(values):
+    """Strategy for (values, units) of the same length."""
+    rows = st.lists(st.tuples(values, st.integers(0, 5)), min_size=1, max_size=40)
+    return rows.map(lambda pairs: tuple(np.array(column) for column in zip(*pairs, strict=True)))
+
+
+class TestUnitWeights:
+    @given(units=st.lists(st.integers(-3, 3), min_size=1, max_size=30), seed=st.integers(0, 99))
+    def test_rows_sum_to_one_and_are_constant_within_a_unit(self, units, seed):
+        weights = unit_weights(np.array(units), draws=7, seed=seed)
+        assert weights.shape == (7, len(units))
+        assert (weights >= 0).all()
+        assert weights.sum(axis=1) == pytest.approx(np.ones(7))
+        for unit in set(units):
+            columns = weights[:, np.array(units) == unit]
+            assert (columns == columns[:, :1]).all()
+
+    def test_a_weight_is_the_multiplicity_of_the_unit_over_the_sum(self):
+        # Units A (1 prompt) and B (2 prompts); the two picks are AA, AB or BB: the weights of (A, B, B) are
+        # (2, 0, 0) / 2, (1, 1, 1) / 3 or (0, 2, 2) / 4, with probabilities 1/4, 1/2, 1/4.
+        weights = unit_weights(["A", "B", "B"], draws=4000, seed=0)
+        rows, times = np.unique(weights, axis=0, return_counts=True)
+        assert rows == pytest.approx(np.array([[0, 1 / 2, 1 / 2], [1 / 3, 1 / 3, 1 / 3], [1, 0, 0]]))
+        assert times / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+
+    def test_a_seed_repeats_itself_and_another_does_not(self):
+        first, again, other = (unit_weights(range(20), draws=5, seed=s) for s in (1, 1, 2))
+        assert (first == again).all()
+        assert (first != other).any()
+
+    def test_no_prompts_or_no_draws_are_refused(self):
+        with pytest.raises(ValueError, match="at least one prompt"):
+            unit_weights([], draws=5, seed=0)
+        with pytest.raises(ValueError, match="at least one draw"):
+            unit_weights([0, 1], draws=0, seed=0)
+
+
+class TestBootstrap:
+    def test_the_limits_are_the_percentiles_of_the_draws(self):
+        # Draws 0..1000 at positions 0..1000: 2.5 % is position 25, 97.5 % is position 975.
+        assert bootstrap(np.arange(1001)[::-1], 480.0, n=50, minimum=9) == Estimate(480.0, 25.0, 975.0, 50, 9)
+
+    def test_limits_between_two_draws_are_rounded_outwards(self):
+        # 101 draws: 2.5 % is position 2.5, 97.5 % is position 97.5.
+        assert limits(bootstrap(np.arange(101), 50.0, n=50)) == (2.0, 98.0)
+
+    def test_infinite_draws_do_not_become_nan(self):
+        assert limits(bootstrap([1.0] * 50 + [INF] * 50, 1.0, n=10)) == (1.0, INF)
+
+    def test_a_value_outside_its_draws_widens_the_interval(self):
+        assert limits(bootstrap([1.0, 2.0], 3.0, n=10)) == (1.0, 3.0)
+        assert limits(bootstrap([1.0, 2.0], 0.0, n=10)) == (0.0, 2.0)
+
+    def test_nothing_and_nan_are_refused(self):
+        for draws, value, n in (
+            ([], 1.0, 5),
+            ([1.0], 1.0, 0),
+            ([1.0, math.nan], 1.0, 5),
+            ([1.0], math.nan, 5),
+        ):
+            with pytest.raises(ValueError, match=r"at least one|NaN"):
+                bootstrap(draws, value, n)
+
+
+class TestBootstrapMean:
+    def test_two_units_give_the_three_means_that_can_be_drawn(self):
+        # Unit means 0 and 3, of equal size: draws are 0, 1.5 and 3, the ends a quarter of the time each.
+        estimate = bootstrap_mean([0.0, 0.0, 3.0, 3.0], [0, 0, 1, 1], seed=0, minimum=3)
+        assert estimate == Estimate(1.5, 0.0, 3.0, n=4, minimum=3)
+
+    def test_many_independent_prompts_give_the_normal_interval(self):
+        # Half zeros, half ones: standard error 0.5 / sqrt(400) = 0.025, times 1.96 = 0.049.
+        estimate = bootstrap_mean([0.0, 1.0] * 200, range(400), seed=0)
+        assert limits(estimate) == pytest.approx((0.451, 0.549), abs=0.005)
+
+    def test_a_single_unit_says_nothing_of_the_spread(self):
+        assert bootstrap_mean([1.0, 2.0, 3.0], [7, 7, 7], seed=0) == Estimate(2.0, -INF, INF, n=3)
+
+    @given(data=prompts(finite), seed=st.integers(0, 99))
+    def test_the_interval_contains_the_mean(self, data, seed):
+        values, units = data
+        estimate = bootstrap_mean(values, units, seed, draws=50)
+        assert estimate.low <= estimate.value <= estimate.high
+        assert estimate.value == pytest.approx(values.mean())
+
+    @given(data=prompts(finite), seed=st.integers(0, 99), order=st.randoms(use_true_random=False))
+    def test_the_order_of_the_prompts_does_not_matter(self, data, seed, order):
+        values, units = data
+        shuffled = order.sample(range(len(values)), len(values))
+        straight = bootstrap_mean(values, units, seed, draws=50)
+        mixed = bootstrap_mean(values[shuffled], units[shuffled], seed, draws=50)
+        assert limits(mixed) == pytest.approx(limits(straight), abs=1e-9)
+
+    @pytest.mark.parametrize(
+        ("values", "units", "message"),
+        [
+            ([], [], "at least one prompt"),
+            ([1.0, math.nan], [0, 1], "prompt 1 is NaN"),
+            ([1.0, 2.0, INF], [0, 1, 2], "prompt 2 is infinite"),
+            ([1.0, 2.0], [0, 1, 2], "3 units were given for 2 prompts"),
+            ([[1.0], [2.0]], [0, 1], "one dimension"),
+        ],
+    )
+    def test_bad_values_are_refused(self, values, units, message):
+        with pytest.raises(ValueError, match=message):
+            bootstrap_mean(values, units, seed=0)
+
+    def test_units_are_what_makes_the_interval_cover_the_truth(self):
+        # 24 units of 12 prompts, unit effects as large as the noise: the mean has the variance 1/24 + 1/288,
+        # of which a bootstrap of prompts sees 2/288: it is too narrow by sqrt(6.5), and covers about 56 %.
+        rng, repeats = np.random.default_rng(0), 300
+        units = np.repeat(np.arange(24), 12)
+        by_unit = by_prompt = 0
+        for repeat in range(repeats):
+            values = rng.normal(size=24)[units] + rng.normal(size=288)
+            honest = bootstrap_mean(values, units, seed=repeat, draws=400)
+            naive = bootstrap_mean(values, np.arange(288), seed=repeat, draws=400)
+            by_unit += honest.low <= 0 <= honest.high
+            by_prompt += naive.low <= 0 <= naive.high
+        assert by_unit / repeats >= 0.9
+        assert by_prompt / repeats < 0.7
+
+
+class TestShare:
+    def test_none_of_twenty(self):
+        # The upper limit p solves (1 - p)^20 = 0.025: 1 - 0.025^(1/20) = 0.16843.
+        estimate = share([False] * 20, range(20), minimum=5)
+        assert limits(estimate) == pytest.approx((0.0, 0.16843), abs=1e-5)
+        assert (estimate.value, estimate.n, estimate.minimum) == (0.0, 20, 5)
+
+    def test_all_of_twenty(self):
+        assert limits(share([True] * 20, range(20))) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+
+    def test_one_of_one(self):
+        # The lower limit p solves p = 0.025.
+        assert limits(share([True], [0])) == (pytest.approx(0.025), 1.0)
+
+    def test_one_of_two(self):
+        # (1 - low)^2 = 0.975 and high^2 = 0.975.
+        expected = (1 - math.sqrt(0.975), math.sqrt(0.975))
+        assert limits(share([True, False], [0, 1])) == pytest.approx(expected)
+
+    def test_units_that_agree_within_count_once(self):
+        # Two units of two, all true and all false: rho = 1, deff = 2, so 1 of 2 as above; n stays.
+        estimate = share([True, True, False, False], ["a", "a", "b", "b"])
+        assert limits(estimate) == pytest.approx((1 - math.sqrt(0.975), math.sqrt(0.975)))
+        assert estimate.n == 4
+
+    def test_units_of_unequal_size(self):
+        # TT | TFFF: MSB = 2 * 0.5^2 + 4 * 0.25^2 = 0.75, MSW = 4 * (1/4 * 3/4) / 4 = 0.1875, m = 20/6,
+        # m0 = 6 - 20/6 = 8/3; rho = 0.5625 / (0.75 + 5/3 * 0.1875) = 9/17; deff = 1 + 7/3 * 9/17 = 38/17;
+        # n_eff = 6 * 17/38 = 51/19, k_eff = 51/38.
+        n, k = 51 / 19, 51 / 38
+        expected = beta.ppf(0.025, k, n - k + 1), beta.ppf(0.975, k + 1, n - k)
+        estimate = share([True, True, True, False, False, False], [0, 0, 1, 1, 1, 1])
+        assert limits(estimate) == pytest.approx(expected)
+
+    def test_units_that_differ_within_more_than_between_gain_nothing(self):
+        # deff < 1 counts as 1.
+        outcome = [True, False] * 10
+        assert limits(share(outcome, np.repeat(range(10), 2))) == limits(share(outcome, range(20)))
+
+    def test_a_varying_outcome_in_a_single_unit_counts_as_one_prompt(self):
+        # n_eff = 1, k_eff = 0.5: limits of Beta(0.5, 1.5) and Beta(1.5, 0.5).
+        expected = beta.ppf(0.025, 0.5, 1.5), beta.ppf(0.975, 1.5, 0.5)
+        assert limits(share([True, False] * 50, [0] * 100)) == pytest.approx(expected)
+
+    @given(data=prompts(st.booleans()))
+    def test_the_interval_contains_the_share_and_has_a_width(self, data):
+        successes, units = data
+        estimate = share(successes, units)
+        assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+        assert estimate.low < estimate.high
+        assert estimate.value == pytest.approx(successes.mean())
+
+    @given(data=prompts(st.booleans()))
+    def test_units_never_narrow_the_interval(self, data):
+        successes, units = data
+        grouped, single = share(successes, units), share(successes, np.arange(len(units)))
+        assert grouped.high - grouped.low >= single.high - single.low - 1e-9
+
+    @given(data=prompts(st.booleans()), order=st.randoms(use_true_random=False))
+    def test_the_order_of_the_prompts_does_not_matter(self, data, order):
+        successes, units = data
+        shuffled = order.sample(range(len(units)), len(units))
+        mixed = share(successes[shuffled], units[shuffled])
+        assert limits(mixed) == pytest.approx(limits(share(successes, units)))
+
+    @given(data=prompts(st.booleans()))
+    def test_failures_mirror_successes(self, data):
+        successes, units = data
+        hit, miss = share(successes, units), share(~successes, units)
+        assert limits(hit) == pytest.approx((1 - miss.high, 1 - miss.low))
+
+    def test_nothing_and_numbers_are_refused(self):
+        with pytest.raises(ValueError, match="at least one prompt"):
+            share([], [])
+        with pytest.raises(ValueError, match="bool"):
+            share([0.0, 1.0], [0, 1])
+        with pytest.raises(ValueError, match="1 units were given for 2 prompts"):
+            share([True, False], [0])
+
+
+class TestDifference:
+    def test_the_limits_combine_by_pythagoras(self):
+        # low: 0.4 - hypot(0.6 - 0.3, 0.6 - 0.2) = 0.4 - hypot(0.3, 0.4) = 0.4 - 0.5;
+        # high: 0.4 + hypot(0.72 - 0.6, 0.2 - 0.15) = 0.4 + hypot(0.12, 0.05) = 0.4 + 0.13.
+        a, b = Estimate(0.6, 0.3, 0.72, n=50, minimum=20), Estimate(0.2, 0.15, 0.6, n=40, minimum=30)
+        assert limits(difference(a, b)) == pytest.approx((-0.1, 0.53))
+
+    def test_the_smaller_n_and_the_larger_minimum_count(self):
+        gap = difference(Estimate(0, 0, 0, n=50, minimum=20), Estimate(0, 0, 0, n=40, minimum=30))
+        assert (gap.n, gap.minimum) == (40, 30)
+
+    def test_two_shares_without_a_single_success_still_have_a_width(self):
+        # Both limits come from the idle side: 0 of 20 has the upper limit 0.1684.
+        none = share([False] * 20, range(20))
+        assert limits(difference(none, none)) == pytest.approx((-0.1684, 0.1684), abs=1e-4)
+
+    def test_an_exact_number_only_moves_the_interval(self):
+        a = Estimate(0.5, 0.4, 0.7, n=9)
+        assert limits(difference(a, Estimate.exact(0.1, n=9))) == pytest.approx((0.3, 0.6))
+
+    def test_infinity_minus_infinity_is_refused(self):
+        never = Estimate.exact(INF, n=6)
+        with pytest.raises(ValueError, match="NaN"):
+            difference(never, never)
+
+    @given(first=prompts(st.booleans()), second=prompts(st.booleans()))
+    def test_it_is_antisymmetrical_and_stays_within_one(self, first, second):
+        a, b = share(*first), share(*second)
+        there, back = difference(a, b), difference(b, a)
+        assert limits(there) == pytest.approx((-back.high, -back.low))
+        assert there.low <= there.value <= there.high
+        assert there.low >= -1 - 1e-12
+        assert there.high <= 1 + 1e-12
+
+
+class TestRatioOverSeeds:
+    def test_six_finite_logs_give_the_t_interval(self):
+        # Logs 1..6: mean 3.5, variance 17.5 / 5 = 3.5, standard error sqrt(3.5 / 6) = 0.763763;
+        # t(5, 0.975) = 2.570582; half-width 1.963315.
+        estimate = ratio_over_seeds([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        expected = math.exp(3.5 - 1.963315), math.exp(3.5 + 1.963315)
+        assert limits(estimate) == pytest.approx(expected, rel=1e-5)
+        assert (estimate.value, estimate.n, estimate.minimum) == (pytest.approx(math.exp(3.5)), 6, 6)
+
+    def test_the_value_is_the_geometric_mean(self):
+        assert ratio_over_seeds(np.log([2.0, 8.0])).value == pytest.approx(4.0)
+
+    def test_six_seeds_with_a_censored_one_give_the_smallest_and_the_largest(self):
+        # (min, max) of 6 misses the median with probability 2 / 2^6 = 3.1 %.
+        estimate = ratio_over_seeds(np.log([9.0, 3.0, INF, 4.0, 16.0, 2.0]))
+        assert limits(estimate) == (pytest.approx(2.0), INF)
+        assert estimate.value == pytest.approx(6.0)
+
+    @pytest.mark.parametrize(("seeds", "rank"), [(8, 1), (9, 2), (11, 2), (12, 3), (20, 6), (100, 40)])
+    def test_the_ranks_are_the_innermost_that_cover_the_median(self, seeds, rank):
+        # The pair of ranks 2 misses by one side with P(Binomial(8, 1/2) <= 1) = 9/256 = 3.5 %,
+        # too much; for 9 seeds with 10/512 = 2.0 %.
+        logs = [*np.log(np.arange(1, seeds)), INF]
+        estimate = ratio_over_seeds(logs)
+        assert estimate.low == pytest.approx(rank)
+        assert estimate.high == pytest.approx(seeds + 1 - rank if rank > 1 else INF)
+
+    def test_a_minority_of_censored_seeds_need_not_reach_the_interval(self):
+        estimate = ratio_over_seeds([*np.log([2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]), INF])
+        assert limits(estimate) == pytest.approx((3.0, 9.0))
+
+    def test_where_no_seed_reached_the_ratio_is_infinite(self):
+        assert ratio_over_seeds([INF] * 6) == Estimate(INF, INF, INF, n=6, minimum=6)
+
+    def test_where_half_reached_the_median_is_infinite_and_the_lower_limit_is_not(self):
+        estimate = ratio_over_seeds([0.0, 0.0, 0.0, INF, INF, INF])
+        assert (estimate.value, *limits(estimate)) == (INF, 1.0, INF)
+
+    def test_fewer_than_six_censored_seeds_keep_both_ends_below_the_minimum(self):
+        estimate = ratio_over_seeds([*np.log([2.0, 3.0]), INF])
+        assert limits(estimate) == (pytest.approx(2.0), INF)
+        assert estimate.n < estimate.minimum
+
+    @pytest.mark.parametrize(("log", "value"), [(0.0, 1.0), (INF, INF)])
+    def test_a_single_seed_says_nothing_of_the_spread(self, log, value):
+        assert ratio_over_seeds([log]) == Estimate(value, 0.0, INF, n=1, minimum=6)
+
+    def test_a_ratio_of_zero_takes_order_statistics_too(self):
+        estimate = ratio_over_seeds([-INF, 0.0, 0.0, 0.0, 0.0, 0.0])
+        assert (estimate.value, *limits(estimate)) == (1.0, 0.0, 1.0)
+
+    def test_a_limit_too_large_for_a_float_is_infinite(self):
+        assert ratio_over_seeds([0.0, 700.0]).high == INF
+
+    def test_no_seeds_and_nan_are_refused(self):
+        with pytest.raises(ValueError, match="at least one seed"):
+            ratio_over_seeds([])
+        with pytest.raises(ValueError, match="seed 1 is NaN"):
+            ratio_over_seeds([0.0, math.nan])
+
+    @given(
+        logs=st.lists(st.floats(-50, 50) | st.just(INF), min_size=1, max_size=30),
+        order=st.randoms(use_true_random=False),
+    )
+    def test_the_interval_contains_the_value_in_any_order(self, logs, order):
+        estimate = ratio_over_seeds(logs)
+        assert estimate.low <= estimate.value <= estimate.high
+        mixed = ratio_over_seeds(order.sample(logs, len(logs)))
+        assert limits(mixed) == pytest.approx(limits(estimate))
+
+    @settings(deadline=None)
+    @given(seeds=st.integers(6, 12), censored=st.integers(1, 12))
+    def test_one_more_censored_seed_never_lowers_a_limit(self, seeds, censored):
+        censored = min(censored, seeds - 1)
+        finite_logs = list(np.linspace(0.0, 1.0, seeds))
+        fewer = ratio_over_seeds(finite_logs[: seeds - censored] + [INF] * censored)
+        more = ratio_over_seeds(finite_logs[: seeds - censored - 1] + [INF] * (censored + 1))
+        assert more.low >= fewer.low
+        assert more.high >= fewer.high
