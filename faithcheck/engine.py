@@ -24,7 +24,8 @@ from faithcheck.losses import LossKind
 from faithcheck.method import Problem, extract_many
 from faithcheck.prompts import PromptSet
 from faithcheck.resampling import MINIMUM_UNITS
-from faithcheck.resolve import Resolved, ResolvedCheck
+from faithcheck.references import ResolvedCheck
+from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MOST_LEFT_OUT = 512
 """Above this many groups the gradient stands in."""
-NEGLIGIBLE = 0.05
-"""Where all importance together is below this many nats, no share of it means anything."""
 _FLOATS = 1 << 25
 """About how many activations one batch of left-out members may hold."""
 

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from faithcheck.errors import UserError, did_you_mean
 
-GROUPS = ("methods", "models", "checks")
+GROUPS = ("methods", "models", "checks", "trainers")
 _PREFIXES = ("sparse_pretrain", "lens")
 _SHORT_LIST = 10
 

@@ -2,44 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from faithcheck import plugins
 from faithcheck.ablation import Ablation
 from faithcheck.bench import Bench
-from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.circuit import Circuit
 from faithcheck.errors import UserError, did_you_mean
-from faithcheck.gates import Gate
 from faithcheck.loading import load_model
-from faithcheck.method import Method
 from faithcheck.model import Model
-from faithcheck.parameters import build
-from faithcheck.suite import CheckEntry, LoadedSuite
-from faithcheck.task import Task, load_task
-
-
-@dataclass(frozen=True)
-class ResolvedCheck:
-    check: CircuitCheck | MethodCheck
-    gates: Mapping[str, Gate]
-
-    @property
-    def is_method_scope(self) -> bool:
-        return self.check.scope == "method"
-
-
-@dataclass(frozen=True)
-class ResolvedMethod:
-    """A method with the parameters it was built with, defaults included."""
-
-    ref: str
-    method: Method
-    parameters: Mapping[str, Any]
+from faithcheck.references import ResolvedCheck, ResolvedMethod, check_references, resolve_method
+from faithcheck.suite import LoadedSuite
+from faithcheck.task import Task
 
 
 @dataclass(frozen=True)
@@ -56,18 +31,6 @@ class Resolved:
     circuit: Circuit | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The suite as it was resolved, plain JSON data."""
-
-
-def check_references(loaded: LoadedSuite, method_ref: str | None = None) -> tuple[list[Task], list[ResolvedCheck]]:
-    """Load what a suite names without a model: its tasks and checks; the method is looked up and its parameters built.
-
-    Raises UserError with file and line for an unknown task, check, metric or parameter, or a gate that cannot be read.
-    """
-    tasks = [_task(loaded, i, ref) for i, ref in enumerate(loaded.suite.tasks)]
-    checks = [_check(loaded, entry) for entry in loaded.suite.checks]
-    plugins.find("models", loaded.suite.model) if _is_plain(loaded.suite.model) else None
-    resolve_method(loaded, method_ref)
-    return tasks, checks
 
 
 def resolve(
@@ -106,71 +69,8 @@ def resolve(
     return Resolved(loaded, model, benches, method, checks, range(suite.seeds), device, circuit, settings)
 
 
-def resolve_method(loaded: LoadedSuite, ref: str | None) -> ResolvedMethod | None:
-    """The method `ref`, or the suite's; parameters in the suite apply to the method that the suite names."""
-    entry = loaded.suite.method
-    if ref is None and entry is None:
-        return None
-    name = ref or entry.name  # type: ignore[union-attr]
-    given = dict(entry.parameters) if entry is not None and (entry.name == name or _all_set(loaded)) else {}
-    cls = plugins.load("methods", name, loaded.path.parent)
-    parameters = build(
-        cls, given, f"method {name}", lambda path, key: loaded.location("method", *path, key=key)
-    )
-    declares = hasattr(cls, "Parameters")
-    method = cls(parameters) if declares else cls()  # type: ignore[operator]
-    return ResolvedMethod(name, cast(Method, method), parameters.model_dump(mode="json"))
-
-
-def _all_set(loaded: LoadedSuite) -> bool:
-    """Whether the suite file itself names no method, so that all parameters come from --set."""
-    return "method" not in loaded.marked.data
-
-
 def _maker(circuit: Circuit | None) -> str | None:
     return None if circuit is None else circuit.provenance.get("method", {}).get("name")
-
-
-def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:
-    try:
-        return load_task(ref, loaded.path)
-    except UserError as error:
-        if error.location is not None:
-            raise
-        raise UserError(error.message, loaded.location("tasks", index)) from None
-
-
-def _check(loaded: LoadedSuite, entry: CheckEntry) -> ResolvedCheck:
-    try:
-        cls = plugins.load("checks", entry.name, loaded.path.parent)
-    except UserError as error:
-        raise UserError(error.message, loaded.location("checks", entry.name, key=True)) from None
-    parameters = build(
-        cls,
-        entry.parameters,
-        f"check {entry.name}",
-        lambda path, key: loaded.location("checks", entry.name, *path, key=key),
-    )
-    check = cls(parameters) if hasattr(cls, "Parameters") else cls()  # type: ignore[operator]
-    return ResolvedCheck(check, _gates(loaded, entry, check))
-
-
-def _gates(loaded: LoadedSuite, entry: CheckEntry, check: CircuitCheck | MethodCheck) -> dict[str, Gate]:
-    gates = {}
-    for metric in entry.gates:
-        if metric not in check.gates:
-            known = ", ".join(check.gates)
-            raise UserError(
-                f"check {entry.name} has no gated metric {metric!r}; it has {known}{did_you_mean(metric, check.gates)}",
-                loaded.location("checks", entry.name, "gates", metric, key=True),
-            )
-    for metric, text in {**check.gates, **entry.gates}.items():
-        try:
-            gates[metric] = Gate.parse(text, target_loss=loaded.suite.target_loss)
-        except ValueError as error:
-            where = loaded.location("checks", entry.name, "gates", metric)
-            raise UserError(f"checks.{entry.name}.gates.{metric}: {error}", where) from None
-    return gates
 
 
 def _ablation(loaded: LoadedSuite) -> Ablation:
@@ -190,7 +90,3 @@ def _tasks_of(circuit: Circuit, tasks: list[Task]) -> list[Task]:
         known = ", ".join(task.name for task in tasks)
         raise UserError(f"the circuit is about the task {name!r}; the suite has {known}{did_you_mean(str(name), known)}")
     return about
-
-
-def _is_plain(ref: str) -> bool:
-    return ":" not in ref and not ref.endswith(".py")

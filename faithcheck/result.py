@@ -49,8 +49,9 @@ class Result:
         codes = {Verdict.ERROR: 3, Verdict.FAIL: 1, Verdict.PASS: 0, Verdict.INCONCLUSIVE: lenient}
         return codes.get(self.verdict, 4)
 
-    def to_json(self) -> str:
-        data = {
+    def to_data(self) -> dict[str, Any]:
+        """The content of result.json."""
+        return {
             "schema": SCHEMA,
             "verdict": self.verdict.value,
             "interrupted": self.interrupted,
@@ -62,13 +63,12 @@ class Result:
             "environment": self.environment,
             "timing": self.timing,
         }
-        return json.dumps(data, indent=1, allow_nan=False) + "\n"
 
     def write(self) -> Path:
         """Write result.json, whole or not at all."""
         path = self.out / "result.json"
         partial = path.with_suffix(".partial")
-        partial.write_text(self.to_json())
+        partial.write_text(json.dumps(self.to_data(), indent=1, allow_nan=False) + "\n")
         partial.replace(path)
         return path
 

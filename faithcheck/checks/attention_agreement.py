@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from faithcheck.check import Measurement, Metric
-from faithcheck.importance import NEGLIGIBLE
+from faithcheck.thresholds import MATTERS, NEGLIGIBLE
 from faithcheck.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from faithcheck.subject import Subject
 
-MATTERS = 0.05
-"""The share of all importance above which one head (or node) is judged by itself."""
 STILL = 0.01
 """A pattern (sink removed) within this total variation of uniform does not vary with the input."""
 LOOKS = 0.3

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from faithcheck.check import Measurement, Metric
-from faithcheck.checks.attention_agreement import MATTERS
-from faithcheck.importance import NEGLIGIBLE
+from faithcheck.thresholds import MATTERS, NEGLIGIBLE
 from faithcheck.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from faithcheck.parameters import Parameters
+from faithcheck import parameters
 
 if TYPE_CHECKING:
     from faithcheck.circuit import NodeScores
@@ -31,11 +31,11 @@ class Random:
 
     name = "random"
 
-    class Parameters(Parameters):
+    class Parameters(parameters.Parameters):
         fraction: float = Field(0.02, ge=0, le=1, description="share of the nodes that is kept")
 
-    def __init__(self, parameters: Random.Parameters | None = None):
-        self.parameters = parameters or self.Parameters()
+    def __init__(self, values: Random.Parameters | None = None):
+        self.parameters = values or self.Parameters()
 
     def extract(self, problem: Problem) -> NodeScores:
         import torch

@@ -6,7 +6,7 @@ step runs the model restricted to the nodes that were on at the last full step, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from faithcheck.circuit import Convergence
 from faithcheck.losses import prompt_losses
 from faithcheck.method import Problem
+from faithcheck.model import Model
 from faithcheck.scales import norm_scales
 from faithcheck.slots import slots
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from faithcheck_circuits.methods.sparse_prune import SparsePrune
 
 COMPACT_BELOW = 0.3
-"""Compact steps are taken only while less than this share of the nodes is on."""
+"""A member takes compact steps only while less than this share of its nodes is on."""
+ALIKE = 1.5
+"""Members run compact steps together while the largest has at most this many times the nodes of the smallest."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,17 @@ def _member_bytes(problem: Problem, batch: int) -> int:
     return 3 * 4 * nodes * batch * problem.prompts.tokens.shape[1]
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Members that step together: `rows` int[member] of all members, the model they run on, the flat nodes in its slots
+    (int[member, slot]; the number of nodes where a slot is empty), and the slots of each site."""
+
+    rows: Tensor
+    model: Model
+    active: Tensor
+    widths: list[int]
+
+
 class _MaskTraining:
     """State of one batch of runs: tau and Adam's moments, float[member, node + 1]; the extra column pads."""
 
@@ -117,12 +131,13 @@ class _MaskTraining:
     def train(self) -> list[Trained]:
         losses, nodes = [], []
         for step in range(self.p.steps):
-            if step % self.p.full_every == 0:
-                self._choose_active()
-            losses.append(self._step(self._batch(), self.p.lr * (1 - step / self.p.steps)))
+            full = step % self.p.full_every == 0
+            if full:
+                groups = [self._whole(torch.arange(len(self.tau), device=self.tau.device))]
+            losses.append(self._step(groups, self._batch(), self.p.lr * (1 - step / self.p.steps)))
             nodes.append((self.tau[:, :-1] >= 0).sum(-1))
-            if step % self.p.full_every == 0:
-                self._compact()
+            if full and self.p.full_every > 1:
+                groups = list(self._compact())
         trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
         return [
             Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i])
@@ -133,62 +148,85 @@ class _MaskTraining:
         parts = flat.detach().cpu().split(self.sizes)
         return {site: part.clone() for site, part in zip(self.model.sites, parts, strict=True)}
 
-    def _choose_active(self) -> None:
-        """A full step: every node is active."""
-        self.running = self.model
-        every = torch.arange(self.total, device=self.tau.device)
-        self.active = every.expand(len(self.tau), -1)
-        self.widths = self.sizes
+    def _whole(self, rows: Tensor) -> _Group:
+        """Members that compute every node."""
+        every = torch.arange(self.total, device=rows.device).expand(len(rows), -1)
+        return _Group(rows, self.model, every, self.sizes)
 
-    def _compact(self) -> None:
-        """Until the next full step: only the nodes that are on, where they are few."""
+    def _compact(self) -> Iterator[_Group]:
+        """Until the next full step: the nodes that are on now, for members of like size together."""
         on = self.tau[:, :-1] >= 0
-        if self.p.full_every == 1 or on.float().mean() > COMPACT_BELOW or not hasattr(self.model, "restrict"):
-            return
+        counts = on.sum(1)
+        order = counts.argsort(stable=True)
+        few = counts[order] < COMPACT_BELOW * self.total
+        if not hasattr(self.model, "restrict"):
+            few = torch.zeros_like(few)
+        for rows in _alike(order[few], counts):
+            yield self._restricted(rows, on[rows])
+        if not few.all():
+            yield self._whole(order[~few])
+
+    def _restricted(self, rows: Tensor, on: Tensor) -> _Group:
         parts = dict(zip(self.model.sites, on.split(self.sizes, dim=1), strict=True))
-        self.running = self.model.restrict(parts, self.problem.ablation, trainable=True)
-        self.widths = [site.size for site in self.running.sites.values()]
-        offsets = torch.tensor([0, *self.sizes]).cumsum(0)[:-1].tolist()
-        placed = [slots(part) for part in parts.values()]
-        self.active = torch.cat(
-            [torch.where(filled, node + offset, self.total)
-             for (node, filled), offset in zip(placed, offsets, strict=True)], 1
-        )
+        model = self.model.restrict(parts, self.problem.ablation, trainable=True)
+        offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
+        active = []
+        for part, offset in zip(parts.values(), offsets, strict=False):
+            node, filled = slots(part)
+            active.append(torch.where(filled, node + offset, self.total))
+        return _Group(rows, model, torch.cat(active, 1), [a.shape[1] for a in active])
 
     def _batch(self) -> Tensor:
         drawn = torch.randint(len(self.prompts), (self.p.batch,), generator=self.generator)
         return drawn.to(self.tau.device)
 
-    def _step(self, batch: Tensor, lr: float) -> Tensor:
-        """One AdamW step (Loshchilov and Hutter 2019) on the active nodes; the task loss, float[member]."""
-        tau = self.tau.gather(1, self.active).requires_grad_()
-        mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)  # type: ignore[no-untyped-call]
-        loss = self._task_loss(mask, batch)
-        (loss.sum() + (self.k_coef * mask).sum()).backward()  # type: ignore[no-untyped-call]
-        assert tau.grad is not None
-        self._update(tau.detach(), _clip_rms(tau.grad, self.total), lr)
-        return loss.detach()
+    def _step(self, groups: Sequence[_Group], batch: Tensor, lr: float) -> Tensor:
+        """One AdamW step (Loshchilov and Hutter 2019) on each group's active nodes; the task loss, float[member]."""
+        losses = torch.empty(len(self.tau), device=self.tau.device)
+        for group in groups:
+            tau = self.tau[group.rows].gather(1, group.active).requires_grad_()
+            mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)  # type: ignore[no-untyped-call]
+            loss = self._task_loss(group, mask, batch)
+            (loss.sum() + (self.k_coef[group.rows] * mask).sum()).backward()  # type: ignore[no-untyped-call]
+            assert tau.grad is not None
+            self._update(group, tau.detach(), _clip_rms(tau.grad, self.total), lr)
+            losses[group.rows] = loss.detach()
+        return losses
 
-    def _task_loss(self, mask: Tensor, batch: Tensor) -> Tensor:
-        masks = dict(zip(self.model.sites, mask.split(self.widths, dim=1), strict=True))
-        positions = self.prompts.positions[batch]
+    def _task_loss(self, group: _Group, mask: Tensor, batch: Tensor) -> Tensor:
+        masks = dict(zip(self.model.sites, mask.split(group.widths, dim=1), strict=True))
         scales = None if self.scales is None else {n: s[:, batch] for n, s in self.scales.items()}
-        logits = self.running.run(
-            self.prompts.tokens[batch], positions=positions, masks=masks, norm_scales=scales
+        logits = group.model.run(
+            self.prompts.tokens[batch],
+            positions=self.prompts.positions[batch],
+            masks=masks,
+            norm_scales=scales,
         ).logits
-        targets, distractors = self.targets[:, batch], self.distractors[:, batch]
+        targets, distractors = (t[group.rows][:, batch] for t in (self.targets, self.distractors))
         return prompt_losses(logits, targets, distractors, self.problem.loss).mean(-1)
 
-    def _update(self, tau: Tensor, grad: Tensor, lr: float) -> None:
-        beta1, beta2 = 0.9, self.p.beta2
-        mean = self.mean.gather(1, self.active) * beta1 + (1 - beta1) * grad
-        square = self.square.gather(1, self.active) * beta2 + (1 - beta2) * grad.square()
-        count = self.count.gather(1, self.active) + 1
+    def _update(self, group: _Group, tau: Tensor, grad: Tensor, lr: float) -> None:
+        beta1, beta2, rows = 0.9, self.p.beta2, group.rows
+        mean = self.mean[rows].gather(1, group.active) * beta1 + (1 - beta1) * grad
+        square = self.square[rows].gather(1, group.active) * beta2 + (1 - beta2) * grad.square()
+        count = self.count[rows].gather(1, group.active) + 1
         step = mean / (1 - beta1**count) / ((square / (1 - beta2**count)).sqrt() + 1e-8)
         tau = (tau * (1 - lr * self.p.weight_decay) - lr * step).clamp(-1, 1)
         for state, value in ((self.tau, tau), (self.mean, mean), (self.square, square), (self.count, count)):
-            state.scatter_(1, self.active, value)
+            state[rows[:, None], group.active] = value
         self.tau[:, -1] = -1.0
+
+
+def _alike(order: Tensor, counts: Tensor) -> Iterator[Tensor]:
+    """Members in ascending order of their nodes on, cut where one has more than ALIKE times the first of its group."""
+    start = 0
+    sizes = counts[order].tolist()
+    for i, size in enumerate(sizes):
+        if size > ALIKE * max(sizes[start], 1):
+            yield order[start:i]
+            start = i
+    if start < len(sizes):
+        yield order[start:]
 
 
 def _clip_rms(grad: Tensor, total: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from faithcheck.parameters import Parameters
+from faithcheck import parameters
 
 if TYPE_CHECKING:
     from faithcheck.circuit import NodeScores
@@ -25,7 +25,7 @@ class SparsePrune:
 
     name = "sparse_prune"
 
-    class Parameters(Parameters):
+    class Parameters(parameters.Parameters):
         steps: int = Field(400, gt=0, description="optimiser steps per penalty")
         k_coef: float = Field(1e-3, gt=0, description="penalty per kept node, in nats")
         sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on k_coef")
@@ -40,8 +40,8 @@ class SparsePrune:
             8, gt=0, description="full gradients at every n-th step; 1 is the plain algorithm without an active set"
         )
 
-    def __init__(self, parameters: SparsePrune.Parameters | None = None):
-        self.parameters = parameters or self.Parameters()
+    def __init__(self, values: SparsePrune.Parameters | None = None):
+        self.parameters = values or self.Parameters()
 
     def extract(self, problem: Problem) -> NodeScores:
         return self.extract_many([problem])[0]

@@ -32,15 +32,19 @@ class Pass:
         if name in self.capture:
             self.captured[name] = value
 
-    def norm(self, name: str, x: Tensor) -> Tensor:
-        """RMSNorm (Zhang and Sennrich 2019): x / sqrt(mean(x^2) + eps) * gain, or divided by a given scale."""
+    def scale(self, name: str, x: Tensor) -> Tensor:
+        """What RMSNorm (Zhang and Sennrich 2019) divides by: sqrt(mean(x^2) + eps), or the given scale."""
         given = self.norm_scales.get(name)
         if given is None:
             scale = torch.sqrt(x.square().mean(-1) + self.network.config.norm_eps)
         else:
             scale = self._at_positions(_lead(given, 3), -1)
         self.keep(name, scale)
-        return x / scale.unsqueeze(-1) * self.network.tensors[f"{name}.gain"]
+        return scale.unsqueeze(-1)
+
+    def read(self, norm: str, site: str, x: Tensor) -> Tensor:
+        """The site that reads the residual stream through a norm."""
+        return self.at_site(site, self.network.read(site, x, norm) / self.scale(norm, x))
 
     def at_site(self, name: str, value: Tensor) -> Tensor:
         """The site's nodes after activation top-k and the intervention x <- m x + (1 - m) b."""
@@ -98,7 +102,7 @@ def _captures_after(last: int, capture: Sequence[str]) -> bool:
 
 def _attention(run: Pass, layer: int, x: Tensor, positions: Tensor | None) -> Tensor:
     net = run.network
-    source = run.at_site(f"{layer}.attn_in", run.norm(f"{layer}.ln_1", x))
+    source = run.read(f"{layer}.ln_1", f"{layer}.attn_in", x)
     key = run.at_site(f"{layer}.attn_k", net.compute(f"{layer}.attn_k", source))
     value = run.at_site(f"{layer}.attn_v", net.compute(f"{layer}.attn_v", source))
     if positions is not None:
@@ -125,7 +129,7 @@ def _pattern(q: Tensor, k: Tensor, sink: Tensor, positions: Tensor | None) -> Te
 
 def _mlp(run: Pass, layer: int, x: Tensor) -> Tensor:
     net = run.network
-    source = run.at_site(f"{layer}.mlp_in", run.norm(f"{layer}.ln_2", x))
+    source = run.read(f"{layer}.ln_2", f"{layer}.mlp_in", x)
     neuron = run.at_site(f"{layer}.mlp_neuron", F.gelu(net.compute(f"{layer}.mlp_neuron", source)))
     out = run.at_site(f"{layer}.mlp_out", net.compute(f"{layer}.mlp_out", neuron))
     return net.write(f"{layer}.mlp_out", x, out)
@@ -133,7 +137,7 @@ def _mlp(run: Pass, layer: int, x: Tensor) -> Tensor:
 
 def _logits(run: Pass, x: Tensor, tokens: Tensor, positions: Tensor | None, vocab: Tensor | None) -> Tensor:
     unembed = run.network.tensors["unembed"]
-    x = run.norm("ln_f", x)
+    x = x * run.network.tensors["ln_f.gain"] / run.scale("ln_f", x)
     if positions is not None and run.positions is None:
         x = at_positions(x, positions, -2)
     logits = x @ (unembed if vocab is None else unembed[vocab]).T

@@ -24,6 +24,10 @@ class Network:
         self.config = config
         self.tensors = dict(tensors)
 
+    def read(self, site: str, x: Tensor, norm: str) -> Tensor:
+        """The residual channels that a site after a norm reads, times the norm's gain."""
+        return x * self.tensors[f"{norm}.gain"]
+
     def select(self, site: str, x: Tensor) -> Tensor:
         """The site's nodes out of a value that covers all of them."""
         return x
@@ -95,9 +99,13 @@ class RestrictedNetwork(Network):
         spare = len(heads) * width
         self.channel[site] = torch.where(used, place[head] * width + channel, spare)
 
+    def read(self, site: str, x: Tensor, norm: str) -> Tensor:
+        if self.config.activation_topk is not None:
+            return super().read(site, x, norm)
+        return _take(x, self.index[site]) * self.tensors[f"{norm}.gain"][self.index[site]][:, None, None, :]
+
     def select(self, site: str, x: Tensor) -> Tensor:
-        covers_all = self.config.activation_topk is not None or site.endswith("_in")
-        return _take(x, self.index[site]) if covers_all else x
+        return x if self.config.activation_topk is None else _take(x, self.index[site])
 
     def compute(self, site: str, x: Tensor) -> Tensor:
         weight, bias = self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"]

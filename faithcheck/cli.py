@@ -1,0 +1,146 @@
+"""The command line. Exit codes are API: see `EXIT_CODES`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from faithcheck.errors import UserError
+from faithcheck.version import __version__
+
+EXIT_CODES = """\
+exit codes:
+  0    all gates passed
+  1    a gate failed
+  2    bad suite, argument or reference
+  3    a check or plugin raised
+  4    nothing failed, but something was inconclusive or nothing was applicable
+  130  interrupted; what was finished is kept"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    from faithcheck.plugins import BrokenPlugin
+
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.command(args))
+    except UserError as error:
+        print(f"faithcheck: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    except BrokenPlugin as error:
+        print(f"faithcheck: {error}", file=sys.stderr)  # noqa: T201
+        return 3
+    except KeyboardInterrupt:
+        print("faithcheck: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="faithcheck",
+        description="Tests whether a circuit found in a neural network is faithful to how the model computes.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"faithcheck {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_list(commands)
+    _add_validate(commands)
+    _add_train(commands)
+    return parser
+
+
+def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser(
+        "run",
+        help="run a suite and give verdicts",
+        description="Run a suite and give verdicts.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run.add_argument("suite", metavar="SUITE", help="a YAML file, or the name of a bundled suite such as default")
+    run.add_argument("--method", metavar="REF", help="extraction method, instead of the suite's")
+    run.add_argument("--model", metavar="REF", help="model, instead of the suite's")
+    run.add_argument("--circuit", metavar="FILE", help="test this circuit instead of extracting")
+    run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
+                     help="change the suite, e.g. method.steps=300; may be repeated")  # fmt: skip
+    run.add_argument("--seeds", metavar="N", type=int, help="number of seeds, instead of the suite's")
+    run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one")
+    run.add_argument("--out", metavar="DIR", help="where to write (default: faithcheck-results/<suite>-<method>)")
+    run.add_argument("--allow-inconclusive", action="store_true", help="exit 0 where nothing failed")
+    run.set_defaults(command=_run)
+
+
+def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from faithcheck.catalogue import KINDS
+
+    listing = commands.add_parser("list", help="list methods, checks, tasks, models and suites")
+    listing.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    listing.set_defaults(command=_list)
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    validate = commands.add_parser("validate", help="check a suite without running it")
+    validate.add_argument("suite", metavar="SUITE")
+    validate.set_defaults(command=_validate)
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train a model from a recipe")
+    train.add_argument("config", metavar="CONFIG", help="a YAML recipe")
+    train.add_argument("--out", metavar="DIR", default=".", help="where to write the model and its card (default: .)")
+    train.set_defaults(command=_train)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from faithcheck.api import run_suite
+    from faithcheck.progress import ProgressReport
+    from faithcheck.terminal import render
+
+    console = Console()
+    with ProgressReport(Console(stderr=True)) as progress:
+        result = run_suite(
+            args.suite,
+            method=args.method,
+            model=args.model,
+            circuit=args.circuit,
+            settings=args.settings,
+            seeds=args.seeds,
+            device=args.device,
+            out=args.out,
+            on_event=progress.handle,
+        )
+    render(result.to_data(), str(result.out), console)
+    return result.exit_code(args.allow_inconclusive)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from faithcheck.catalogue import print_catalogue
+
+    return print_catalogue(args.kind)
+
+
+def _validate(args: argparse.Namespace) -> int:
+    from faithcheck.references import check_references
+    from faithcheck.suite import load_suite
+
+    loaded = load_suite(args.suite)
+    check_references(loaded)
+    suite = loaded.suite
+    print(f"{loaded.path}: valid; {len(suite.tasks)} tasks, {len(suite.checks)} checks, {suite.seeds} seeds")  # noqa: T201
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from faithcheck.training import train
+
+    return train(args.config, args.out)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,79 @@
+"""Progress of a run: a live bar on a terminal, plain lines elsewhere. Both say how much time is left."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from faithcheck.events import CaseFinished, CaseStarted, Event, RunStarted
+
+
+class Remaining:
+    """Estimates the time left from how long the finished part of the work took."""
+
+    def __init__(self, total: float):
+        self.total, self.done, self._start = total, 0.0, time.perf_counter()
+
+    def advance(self, weight: float) -> None:
+        self.done += weight
+
+    def text(self) -> str:
+        """`about 3 min left`; empty before anything is finished and at the end."""
+        if not self.done or self.done >= self.total:
+            return ""
+        seconds = (time.perf_counter() - self._start) * (self.total - self.done) / self.done
+        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+
+class ProgressReport:
+    """An event handler; use it as a context manager."""
+
+    def __init__(self, console: Console):
+        self._console = console
+        self._live = console.is_terminal
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._finished = 0
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def handle(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._cases = len(event.cases)
+                self._remaining = Remaining(sum(case.weight for case in event.cases))
+                self._task = self._bar.add_task("starting", total=self._remaining.total, left="")
+            case CaseStarted():
+                self._bar.update(self._task, description=event.case.title)
+            case CaseFinished():
+                self._finish(event)
+
+    def _finish(self, event: CaseFinished) -> None:
+        self._finished += 1
+        self._remaining.advance(event.case.weight)
+        left = self._remaining.text()
+        self._bar.update(self._task, advance=event.case.weight, left=left)
+        counted = f"[{self._finished:>{len(str(self._cases))}}/{self._cases}]"
+        took = f"({event.seconds:.1f} s{'; ' + left if left and not self._live else ''})"
+        self._console.print(
+            f"{counted} {event.case.title}: {event.outcome} {took}", markup=False, highlight=False, soft_wrap=True
+        )

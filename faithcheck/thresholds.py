@@ -1,0 +1,6 @@
+"""Thresholds that several checks share."""
+
+MATTERS = 0.05
+"""The share of all importance above which one head or node is judged by itself."""
+NEGLIGIBLE = 0.05
+"""Where all importance together is below this many nats, no share of it means anything."""
