@@ -38,9 +38,7 @@ def run_suite(
     overrides = [*settings, *([] if seeds is None else [f"seeds={seeds}"])]
     loaded = load_suite(str(suite), overrides)
     given: Circuit | None = None if circuit is None else load_circuit(Path(circuit))
-    run = resolve(
-        loaded, method_ref=method, model_ref=model, circuit=given, device=resolve_device(device)
-    )
+    run = resolve(loaded, method_ref=method, model_ref=model, circuit=given, device=resolve_device(device))
     collector = Collector(run, Path(out) if out is not None else default_out(run))
     try:
         for event in execute(run):

@@ -1,9 +1,9 @@
 """Which positions of a node or a head reach the answer.
 
-In the last layer only the answer position does (queries, attention output and MLP sites); keys and values count wherever
-the answer position can see. In earlier layers positions are weighted by |d (answer logit difference) / d (mask at that
-position)| in the circuit. Each prompt's weights sum to 1, so that every prompt counts the same; where a prompt's gradient
-is zero at every position, all visible positions count alike.
+In the last layer only the answer position does (queries, attention output and MLP sites); keys and values count
+wherever the answer position can see. In earlier layers positions are weighted by |d (answer logit difference) /
+d (mask at that position)| in the circuit. Each prompt's weights sum to 1, so that every prompt counts the same; where
+a prompt's gradient is zero at every position, all visible positions count alike.
 """
 
 from __future__ import annotations
@@ -100,9 +100,7 @@ def _gradients(
     run = compiled.run(prompts, masks=masks, baselines=baselines, norm_scales=scales)
     difference = logit_difference(run.logits, prompts.targets, prompts.distractors).sum()
     grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True)
-    return {
-        s: (torch.zeros_like(masks[s]) if g is None else g)[0].detach() for s, g in zip(sites, grads, strict=True)
-    }
+    return {s: (torch.zeros_like(masks[s]) if g is None else g)[0].detach() for s, g in zip(sites, grads, strict=True)}
 
 
 def _normalised(weight: Tensor, prompts: PromptSet) -> Tensor:

@@ -67,7 +67,7 @@ class Circuit:
     """
 
     keep: Mapping[str, Tensor]
-    ablation: Ablation = Ablation()
+    ablation: Ablation = field(default_factory=Ablation)
     norms: Norms = "live"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -98,7 +98,11 @@ class Circuit:
 
 def save_circuit(path: Path, circuit: Circuit) -> None:
     """Write a circuit as safetensors: one uint8 tensor a site, the rest as metadata."""
-    about = {"ablation": circuit.ablation.kind, "norms": circuit.norms, "provenance": dict(circuit.provenance)}
+    about = {
+        "ablation": circuit.ablation.kind,
+        "norms": circuit.norms,
+        "provenance": dict(circuit.provenance),
+    }
     tensors = {site: kept.to("cpu", torch.uint8).contiguous() for site, kept in circuit.keep.items()}
     save_file(tensors, path, metadata={"format": FORMAT, "circuit": json.dumps(about, sort_keys=True)})
 

@@ -68,7 +68,9 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
                      help="change the suite, e.g. method.steps=300; may be repeated")  # fmt: skip
     run.add_argument("--seeds", metavar="N", type=int, help="number of seeds, instead of the suite's")
-    run.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one")
+    run.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one"
+    )
     run.add_argument("--out", metavar="DIR", help="where to write (default: faithcheck-results/<suite>-<method>)")
     run.add_argument("--allow-inconclusive", action="store_true", help="exit 0 where nothing failed")
     run.set_defaults(command=_run)

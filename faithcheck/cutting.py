@@ -81,9 +81,7 @@ class Cutter:
         logits = compiled.run(self.prompts, norm_scales=self.norm_scales).logits
         return float(prompt_losses(logits, self.prompts.targets, self.prompts.distractors, self.loss).mean())
 
-    def _bisect(
-        self, flat: Tensor, sizes: list[int], grid: list[int], first: int, losses: dict[int, float]
-    ) -> None:
+    def _bisect(self, flat: Tensor, sizes: list[int], grid: list[int], first: int, losses: dict[int, float]) -> None:
         below = [size for size in grid if size < first]
         low, high = (sizes.index(below[-1]) if below else -1), sizes.index(first)
         while high - low > 1:

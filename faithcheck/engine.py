@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, cast
+from functools import partial
+from typing import cast
 
 from faithcheck.bench import HELD_OUT, Bench
 from faithcheck.check import CircuitCheck, Control, Measurement, MethodCheck, Trial
@@ -23,13 +24,11 @@ from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Problem, extract_many
 from faithcheck.prompts import PromptSet
-from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.references import ResolvedCheck
+from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -54,9 +53,9 @@ def execute(run: Resolved) -> Iterator[Event]:
         if run.circuit is not None and state.unfit is None:
             yield from _given(run, state)
         for case, seed in zip(extract, run.seeds, strict=False):
-            yield from _timed(case, lambda case=case, seed=seed: _extract(run, state, seed, case))  # type: ignore[misc]
+            yield from _timed(case, partial(_extract, run, state, seed, case))
         for case, resolved in zip(check, run.checks, strict=True):
-            yield from _timed(case, lambda case=case, resolved=resolved: _judge(run, state, resolved, case))  # type: ignore[misc]
+            yield from _timed(case, partial(_judge, run, state, resolved, case))
 
 
 def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:
@@ -104,9 +103,7 @@ def _given(run: Resolved, state: _TaskState) -> Iterator[Event]:
     state.subjects.append(subject)
     loss = float(subject.losses(subject.run("validation"), "validation").mean())
     key = case_key(run, bench.task.name, "circuit")
-    yield CircuitFound(
-        bench.task.name, None, run.circuit, _edges(bench, run.circuit), loss, subject.reached, key
-    )
+    yield CircuitFound(bench.task.name, None, run.circuit, _edges(bench, run.circuit), loss, subject.reached, key)
 
 
 def _extract(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
@@ -164,9 +161,7 @@ def _found(
     }
     circuit = replace(cut.circuit, provenance=provenance)
     state.subjects.append(Subject(bench, circuit, seed, cut, scores))
-    event = CircuitFound(
-        bench.task.name, seed, circuit, _edges(bench, circuit), cut.loss, cut.reached, case.key
-    )
+    event = CircuitFound(bench.task.name, seed, circuit, _edges(bench, circuit), cut.loss, cut.reached, case.key)
     reached = f"loss {cut.loss:.3f}" if cut.reached else f"target not reached, loss {cut.loss:.3f}"
     return [event], f"{cut.size} nodes, {reached}"
 
@@ -255,7 +250,8 @@ def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
     measurement = check.measure(subject)
     units = subject.bench.resampling(HELD_OUT).units
     if units < MINIMUM_UNITS and measurement.not_applicable is None and measurement.failed is None:
-        text = f"the task has only {units} independent units ({subject.bench.task.unit}), an interval needs {MINIMUM_UNITS}"
+        unit = subject.bench.task.unit
+        text = f"the task has only {units} independent units ({unit}), an interval needs {MINIMUM_UNITS}"
         return replace(measurement, undecided=text)
     return measurement
 
@@ -285,6 +281,4 @@ def _plain_errors() -> Iterator[None]:
 def _crash(check: str, task: str, what: str, error: Exception) -> Finding:
     lines = str(error).strip().splitlines()
     text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return Finding(
-        check, task, Verdict.ERROR, f"{what}: {text}", details="".join(traceback.format_exception(error))
-    )
+    return Finding(check, task, Verdict.ERROR, f"{what}: {text}", details="".join(traceback.format_exception(error)))

@@ -48,7 +48,10 @@ class _Judgement:
 
 
 def judge_circuits(
-    check: CircuitCheck, task: str, gates: Mapping[str, Gate], measured: Sequence[tuple[int | None, Measurement]]
+    check: CircuitCheck,
+    task: str,
+    gates: Mapping[str, Gate],
+    measured: Sequence[tuple[int | None, Measurement]],
 ) -> Finding:
     """A circuit-scope check over the circuits of a task: the worst verdict, and of how many circuits it holds."""
     judgements = [_judge(check, gates, measurement) for _, measurement in measured]
@@ -72,9 +75,7 @@ def judge_circuits(
 def judge_method(check: MethodCheck, task: str, gates: Mapping[str, Gate], measurement: Measurement) -> Finding:
     """A method-scope check, which has one measurement over all seeds."""
     judgement = _judge(check, gates, measurement)
-    return Finding(
-        check.name, task, judgement.verdict, judgement.sentence, judgement.metrics, measurement.evidence
-    )
+    return Finding(check.name, task, judgement.verdict, judgement.sentence, judgement.metrics, measurement.evidence)
 
 
 def _judge(check: CircuitCheck | MethodCheck, gates: Mapping[str, Gate], measurement: Measurement) -> _Judgement:

@@ -30,9 +30,7 @@ class Marked:
 
     def key_mark(self, path: KeyPath) -> Location:
         """The place of the key at `path` (of an item in a list: the item), or of its nearest parent."""
-        return next(
-            self.keys.get(p) or self.values[p] for p in _upwards(path) if p in self.keys or p in self.values
-        )
+        return next(self.keys.get(p) or self.values[p] for p in _upwards(path) if p in self.keys or p in self.values)
 
 
 def load(path: str | Path) -> Marked:

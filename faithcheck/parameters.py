@@ -22,9 +22,7 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def build(
-    plugin: object, given: Mapping[str, Any], where: str, locate: Locate = lambda path, key: None
-) -> BaseModel:
+def build(plugin: object, given: Mapping[str, Any], where: str, locate: Locate = lambda path, key: None) -> BaseModel:
     """A plugin's parameters from what a suite gives; a plugin that declares none takes none.
 
     `where` says which plugin this is, as in `method sparse_prune`; `locate` finds the value (or key) at a

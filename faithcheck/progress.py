@@ -75,5 +75,8 @@ class ProgressReport:
         counted = f"[{self._finished:>{len(str(self._cases))}}/{self._cases}]"
         took = f"({event.seconds:.1f} s{'; ' + left if left and not self._live else ''})"
         self._console.print(
-            f"{counted} {event.case.title}: {event.outcome} {took}", markup=False, highlight=False, soft_wrap=True
+            f"{counted} {event.case.title}: {event.outcome} {took}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )

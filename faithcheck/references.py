@@ -1,4 +1,4 @@
-"""What a suite refers to, looked up and checked without a model: tasks, checks with their gates, the method. No torch."""
+"""What a suite refers to, looked up without a model: tasks, checks with their gates, the method. No torch here."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def resolve_method(loaded: LoadedSuite, ref: str | None) -> ResolvedMethod | Non
     name = ref or entry.name  # type: ignore[union-attr]
     given = dict(entry.parameters) if entry is not None and (entry.name == name or _all_set(loaded)) else {}
     cls = plugins.load("methods", name, loaded.path.parent)
-    parameters = build(
-        cls, given, f"method {name}", lambda path, key: loaded.location("method", *path, key=key)
-    )
+    parameters = build(cls, given, f"method {name}", lambda path, key: loaded.location("method", *path, key=key))
     declares = hasattr(cls, "Parameters")
     method = cls(parameters) if declares else cls()  # type: ignore[operator]
     return ResolvedMethod(name, cast(Method, method), parameters.model_dump(mode="json"))

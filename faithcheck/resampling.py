@@ -30,9 +30,7 @@ class Resampling:
     def estimates(self, statistics: Callable[[Weights], Mapping[str, Weights]]) -> dict[str, Estimate]:
         """The estimates of named statistics, which map prompt weights float[draw, prompt] to float[draw]."""
         values, draws = statistics(self._all), statistics(self._draws)
-        return {
-            name: bootstrap(draws[name], float(values[name][0]), self.n, MINIMUM_PROMPTS) for name in values
-        }
+        return {name: bootstrap(draws[name], float(values[name][0]), self.n, MINIMUM_PROMPTS) for name in values}
 
     def mean(self, values: npt.ArrayLike) -> Estimate:
         """The mean of float[prompt]."""

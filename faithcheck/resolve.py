@@ -52,9 +52,7 @@ def resolve(
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
-    benches = [
-        Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms) for task in tasks
-    ]
+    benches = [Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms) for task in tasks]
     for bench in benches:
         for split in (*bench.task.splits, *bench.task.shifts):
             bench.prompts(split)
@@ -88,5 +86,7 @@ def _tasks_of(circuit: Circuit, tasks: list[Task]) -> list[Task]:
     about = [task for task in tasks if task.name == name]
     if not about:
         known = ", ".join(task.name for task in tasks)
-        raise UserError(f"the circuit is about the task {name!r}; the suite has {known}{did_you_mean(str(name), known)}")
+        raise UserError(
+            f"the circuit is about the task {name!r}; the suite has {known}{did_you_mean(str(name), known)}"
+        )
     return about

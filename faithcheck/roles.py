@@ -60,8 +60,8 @@ class NodeRecords:
     def judge(self, weights: Floats) -> dict[str, npt.NDArray]:
         """Under prompt weights float[draw, prompt]: r, sign_agreement, fvu, flips, vanishes, consistent; [draw, node].
 
-        fvu is E(x - y)^2 / Var(y), unbounded. A node that is constant in both is consistent where the signs agree; in one
-        only, it is not.
+        fvu is E(x - y)^2 / Var(y), unbounded. A node that is constant in both is consistent where the signs agree;
+        one that is constant in one only is not.
         """
         x, y, xx, yy, xy = (weights @ rows.T for rows in (self.x, self.y, self.xx, self.yy, self.xy))
         vx, vy = np.maximum(xx - x * x, 0.0), np.maximum(yy - y * y, 0.0)
@@ -117,8 +117,19 @@ def node_records(subject: Subject) -> NodeRecords:
     y = torch.cat([_whole(model[s], prompts)[..., kept[s]] for s in sites], -1)
     w = torch.cat([subject.positions[s] for s in sites], -1)
     x, y, w = x.double(), y.double(), w.double()
-    sums = [(w * v).sum(1).T.cpu().numpy() for v in (x, y, x * x, y * y, x * y, (x.sign() == y.sign()).double())]
-    return NodeRecords(*sums, roles=tuple(_roles(prompts, x, y, w)))
+
+    def per_prompt(values: Tensor) -> Floats:
+        return (w * values).sum(1).T.cpu().numpy()
+
+    return NodeRecords(
+        x=per_prompt(x),
+        y=per_prompt(y),
+        xx=per_prompt(x * x),
+        yy=per_prompt(y * y),
+        xy=per_prompt(x * y),
+        same_sign=per_prompt((x.sign() == y.sign()).double()),
+        roles=tuple(_roles(prompts, x, y, w)),
+    )
 
 
 def _whole(captured: Tensor, prompts: PromptSet) -> Tensor:
@@ -136,7 +147,7 @@ def _roles(prompts: PromptSet, x: Tensor, y: Tensor, w: Tensor) -> Iterator[Role
 
 
 def _contrasts(prompts: PromptSet) -> Iterator[tuple[Flags, Flags]]:
-    """The groups of prompts that a variable's levels make: two levels against each other, more each against the rest."""
+    """The groups of prompts that a variable's levels make: two against each other, of more each against the rest."""
     for name, level in prompts.variables.items():
         index = level.cpu().numpy()
         levels = range(len(prompts.levels[name]))

@@ -46,9 +46,7 @@ def distributions(spec: TaskSpec, reasons: Reasons) -> tuple[Distribution, ...]:
     return tuple(_distribution(spec, own, path, reasons) for path, own in written)
 
 
-def _distribution(
-    spec: TaskSpec, own: DistributionSpec, path: tuple[str, str], reasons: Reasons
-) -> Distribution:
+def _distribution(spec: TaskSpec, own: DistributionSpec, path: tuple[str, str], reasons: Reasons) -> Distribution:
     slots = {name: Choices.of(values, ("slots", name)) for name, values in spec.slots.items()}
     slots |= {name: Choices.of(values, (*path, "slots", name)) for name, values in own.slots.items()}
     templates = _template_choices(spec, own, path)
@@ -76,9 +74,7 @@ def _parse_templates(choices: Choices, reasons: Reasons) -> tuple[Template, ...]
     return tuple(parsed)
 
 
-def _parse_where(
-    spec: TaskSpec, own: DistributionSpec, path: KeyPath, reasons: Reasons
-) -> tuple[Condition, ...]:
+def _parse_where(spec: TaskSpec, own: DistributionSpec, path: KeyPath, reasons: Reasons) -> tuple[Condition, ...]:
     texts, home = (spec.where, ()) if own.where is None else (own.where, path)
     parsed = []
     for i, text in enumerate(texts):

@@ -76,9 +76,7 @@ def enumerate_prompts(distribution: Distribution, reading: Reading) -> tuple[Pro
     return tuple(found.values())
 
 
-def assignments(
-    distribution: Distribution, template: Template, slots: Sequence[str]
-) -> Iterator[dict[str, Value]]:
+def assignments(distribution: Distribution, template: Template, slots: Sequence[str]) -> Iterator[dict[str, Value]]:
     """A value for each of `slots`, and the template, in every way that the conditions allow.
 
     `slots` must hold every slot that a condition reads.

@@ -41,7 +41,7 @@ class YamlLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """One node of the tree. Raises yaml.MarkedYAMLError on what is not allowed."""
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
         if getattr(event, "anchor", None) is not None:
             self._refuse("anchors (&) and aliases (*) are not allowed here", event)
         if self._depth >= MAX_DEPTH:

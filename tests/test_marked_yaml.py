@@ -145,9 +145,7 @@ def test_one_value_is_parsed_like_a_value_in_a_file() -> None:
     ("content", "fragment"),
     [(b"a: \xff", "not UTF-8 text (byte 4)"), (None, "no such file; did you mean 'suite.yaml'?")],
 )
-def test_a_file_that_cannot_be_read_is_refused_by_name(
-    tmp_path: Path, content: bytes | None, fragment: str
-) -> None:
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path, content: bytes | None, fragment: str) -> None:
     (tmp_path / "suite.yaml").write_bytes(b"a: 1")
     file = tmp_path / "suit.yaml"
     if content is not None:

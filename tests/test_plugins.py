@@ -151,9 +151,7 @@ _BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "reason"), _BROKEN)
-def test_a_plugin_that_cannot_be_imported_is_broken_with_its_reason(
-    site: Path, name: str, reason: str
-) -> None:
+def test_a_plugin_that_cannot_be_imported_is_broken_with_its_reason(site: Path, name: str, reason: str) -> None:
     with pytest.raises(BrokenPlugin) as caught:
         load("methods", name)
     assert (caught.value.name, caught.value.package, caught.value.reason) == (name, "alpha-tools", reason)

@@ -37,10 +37,7 @@ def load(task: str) -> dict:
 def distributions(task: dict) -> list[dict]:
     """Slots, templates and conditions of each split and shift, over the task's defaults."""
     overrides = {**task["splits"], **task["shifts"]}.values()
-    return [
-        {**task, **override, "slots": {**task["slots"], **override.get("slots", {})}}
-        for override in overrides
-    ]
+    return [{**task, **override, "slots": {**task["slots"], **override.get("slots", {})}} for override in overrides]
 
 
 def values(grouped: list | dict) -> list[str]:
@@ -154,12 +151,8 @@ def test_after_a_deed_only_the_pronoun_of_the_first_person_follows(lines: list[s
     assert all(after == OBJECT[grammar.gender(name)] for name, after in found)
 
 
-@pytest.mark.parametrize(
-    ("frames", "mark"), [(lexicon.QUESTION_FRAMES, "?"), (lexicon.STATEMENT_FRAMES, ".")]
-)
-def test_after_a_frame_only_an_object_and_its_mark_follow(
-    lines: list[str], frames: tuple[str, ...], mark: str
-) -> None:
+@pytest.mark.parametrize(("frames", "mark"), [(lexicon.QUESTION_FRAMES, "?"), (lexicon.STATEMENT_FRAMES, ".")])
+def test_after_a_frame_only_an_object_and_its_mark_follow(lines: list[str], frames: tuple[str, ...], mark: str) -> None:
     known = set(lexicon.OBJECTS)
     inner = alternatives(frames)
     found = continuations(lines, rf"(?:^|(?<=[\"] ))({inner}) (\S+)")

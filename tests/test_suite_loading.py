@@ -148,9 +148,7 @@ def test_a_bad_suite_is_refused_with_line_key_what_was_found_and_what_is_allowed
 
 
 def test_everything_wrong_is_said_at_once_by_line_and_five_at_most(tmp_path: Path) -> None:
-    bad = (
-        GOOD.replace("seeds: 6", "seeds: 0").replace("0.15", "-1").replace("tasks: [pronoun, ioi]", "task: a")
-    )
+    bad = GOOD.replace("seeds: 6", "seeds: 0").replace("0.15", "-1").replace("tasks: [pronoun, ioi]", "task: a")
     said = _refusal(tmp_path, bad).splitlines()
     assert [line.split(" ")[:2] for line in said] == [
         ["mine.yaml:3:", "task:"],

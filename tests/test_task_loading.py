@@ -170,9 +170,7 @@ def test_a_task_survives_pickling_for_a_worker_process(tmp_path: Path) -> None:
 
 
 def test_an_unknown_split_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"has no 'tset'; splits and shifts: train, .*; did you mean 'test'\?"
-    ):
+    with pytest.raises(UserError, match=r"has no 'tset'; splits and shifts: train, .*; did you mean 'test'\?"):
         _load(tmp_path, GOOD).prompts("tset")
 
 
@@ -261,9 +259,7 @@ def test_every_reason_of_a_pass_is_said_at_once(tmp_path: Path) -> None:
 def test_one_text_with_two_readings_is_refused_when_the_prompts_are_written(tmp_path: Path) -> None:
     text = GOOD.replace("[Mia, Anna Lee]", "[Mia]").replace("[Leo, Max]", "[Mia ran]")
     task = _load(tmp_path, text.replace("[ran, sat down]", "[ran ran, ran]").replace(',"]', '"]'))
-    with pytest.raises(
-        UserError, match="split 'train': 'when Mia ran ran' can be made with different levels"
-    ):
+    with pytest.raises(UserError, match="split 'train': 'when Mia ran ran' can be made with different levels"):
         task.prompts("train")
 
 

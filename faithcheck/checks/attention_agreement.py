@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
 from faithcheck.thresholds import MATTERS, NEGLIGIBLE
@@ -40,7 +40,7 @@ class AttentionAgreement:
     name = "attention_agreement"
     scope = "circuit"
     question = "do the heads that the circuit uses look where they look in the model?"
-    gates = {"pattern_tv": "<= 0.2", "absent_heads": "== 0"}
+    gates: ClassVar = {"pattern_tv": "<= 0.2", "absent_heads": "== 0"}
 
     def measure(self, subject: Subject) -> Measurement:
         import numpy as np

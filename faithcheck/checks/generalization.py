@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
 from faithcheck.verdict import Verdict
@@ -28,7 +28,7 @@ class Generalization:
     name = "generalization"
     scope = "circuit"
     question = "off the distribution it was found on, does the circuit still do what the model does?"
-    gates = {"disagreement_gap": "<= 0.05"}
+    gates: ClassVar = {"disagreement_gap": "<= 0.05"}
 
     def measure(self, subject: Subject) -> Measurement:
         from faithcheck.intervals import difference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
 from faithcheck.verdict import Verdict
@@ -19,7 +19,7 @@ class LayerNorm:
     name = "layernorm"
     scope = "circuit"
     question = "does the circuit live on the norms' rescaling?"
-    gates = {"frozen_loss": "<= target_loss + 0.1"}
+    gates: ClassVar = {"frozen_loss": "<= target_loss + 0.1"}
 
     def measure(self, subject: Subject) -> Measurement:
         bench = subject.bench

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
 from faithcheck.thresholds import MATTERS, NEGLIGIBLE
@@ -22,7 +22,7 @@ class NodeRoles:
     name = "node_roles"
     scope = "circuit"
     question = "does a kept node mean in the circuit what it means in the model?"
-    gates = {"consistent_mass": ">= 0.8", "flipped_nodes": "== 0"}
+    gates: ClassVar = {"consistent_mass": ">= 0.8", "flipped_nodes": "== 0"}
 
     def measure(self, subject: Subject) -> Measurement:
         import numpy as np

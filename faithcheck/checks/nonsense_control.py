@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Control, Measurement, Metric, Trial
 from faithcheck.verdict import Verdict
@@ -27,7 +27,7 @@ class NonsenseControl:
     name = "nonsense_control"
     scope = "method"
     question = "can the extractor find a circuit for something the model does not do?"
-    gates = {"size_ratio": ">= 10"}
+    gates: ClassVar = {"size_ratio": ">= 10"}
 
     def controls(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
         """The declared labels for the first seed, labels drawn by seed for the others."""
@@ -105,7 +105,9 @@ def declared_labels(bench: Bench) -> tuple[int, int]:
     from faithcheck.prompts import answer_token
 
     text = bench.prompts("test").texts[0]
-    first, second = (answer_token(bench.model.tokenizer, text, bench.task.nonsense[level]) for level in bench.task.tokens)
+    first, second = (
+        answer_token(bench.model.tokenizer, text, bench.task.nonsense[level]) for level in bench.task.tokens
+    )
     return first, second
 
 
@@ -157,8 +159,8 @@ def _undecided(real_failed: Sequence[Trial], open_seeds: Sequence[Trial]) -> str
         return f"{len(real_failed)} seeds found no circuit for the task itself, so there is nothing to compare them by"
     if open_seeds:
         return (
-            f"{len(open_seeds)} nonsense extractions missed the target loss without the method reporting that the loss had "
-            "stopped falling: it may be out of reach, or the method may not have tried hard enough"
+            f"{len(open_seeds)} nonsense extractions missed the target loss without the method reporting that the loss "
+            "had stopped falling: it may be out of reach, or the method may not have tried hard enough"
         )
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
 from faithcheck.verdict import Verdict
@@ -20,7 +20,7 @@ class Sufficiency:
     scope = "circuit"
     question = "is there a small circuit at all?"
     needs_circuit = False
-    gates = {"loss": "<= target_loss + 0.05", "node_fraction": "<= 0.1"}
+    gates: ClassVar = {"loss": "<= target_loss + 0.05", "node_fraction": "<= 0.1"}
 
     def measure(self, subject: Subject) -> Measurement:
         from faithcheck.estimate import Estimate
@@ -29,7 +29,12 @@ class Sufficiency:
         losses = subject.losses(subject.run()).double().cpu().numpy()
         metrics = (
             Metric("loss", subject.bench.resampling("test").mean(losses), subject.seed),
-            Metric("node_fraction", Estimate.exact(subject.circuit.size / total, total), subject.seed, noun="nodes"),
+            Metric(
+                "node_fraction",
+                Estimate.exact(subject.circuit.size / total, total),
+                subject.seed,
+                noun="nodes",
+            ),
         )
         failed = None if subject.reached else _missed(subject)
         return Measurement(metrics, _curve(subject), failed=failed)

@@ -1,7 +1,7 @@
 """Training node masks: several problems at once, full gradients now and then, the kept nodes only in between.
 
-After a hundred steps a few percent of the nodes are on. A full step computes every node, and so can revive one; a compact
-step runs the model restricted to the nodes that were on at the last full step, and costs what they cost.
+After a hundred steps a few percent of the nodes are on. A full step computes every node, and so can revive one;
+a compact step runs the model restricted to the nodes that were on at the last full step, and costs what they cost.
 """
 
 from __future__ import annotations
@@ -75,9 +75,7 @@ def together(problems: Sequence[Problem]) -> list[list[Problem]]:
     return list(groups.values())
 
 
-def train_masks(
-    runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.Parameters
-) -> list[Trained]:
+def train_masks(runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.Parameters) -> list[Trained]:
     """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
 
     Runs are split into batches of members by the problems' memory budget.
@@ -140,8 +138,7 @@ class _MaskTraining:
                 groups = list(self._compact())
         trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
         return [
-            Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i])
-            for i, factor in enumerate(self.factors)
+            Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i]) for i, factor in enumerate(self.factors)
         ]
 
     def _by_site(self, flat: Tensor) -> dict[str, Tensor]:
@@ -185,9 +182,9 @@ class _MaskTraining:
         losses = torch.empty(len(self.tau), device=self.tau.device)
         for group in groups:
             tau = self.tau[group.rows].gather(1, group.active).requires_grad_()
-            mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)  # type: ignore[no-untyped-call]
+            mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)
             loss = self._task_loss(group, mask, batch)
-            (loss.sum() + (self.k_coef[group.rows] * mask).sum()).backward()  # type: ignore[no-untyped-call]
+            (loss.sum() + (self.k_coef[group.rows] * mask).sum()).backward()
             assert tau.grad is not None
             self._update(group, tau.detach(), _clip_rms(tau.grad, self.total), lr)
             losses[group.rows] = loss.detach()

@@ -37,7 +37,9 @@ class SparsePrune:
         heaviside_temp: float = Field(1.0, gt=0, description="width of the backward sigmoid")
         batch: int = Field(64, gt=0, description="prompts per step")
         full_every: int = Field(
-            8, gt=0, description="full gradients at every n-th step; 1 is the plain algorithm without an active set"
+            8,
+            gt=0,
+            description="full gradients at every n-th step; 1 is the plain algorithm without an active set",
         )
 
     def __init__(self, values: SparsePrune.Parameters | None = None):
@@ -66,12 +68,11 @@ def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:
     from faithcheck.scales import norm_scales
 
     scales = norm_scales(problem.model, problem.prompts) if problem.norms == "frozen" else None
-    cutter = Cutter(
-        problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales
-    )
+    cutter = Cutter(problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales)
     cuts = [cutter.cut(NodeScores(trained.scores), whole_curve=False) for trained in sweep]
     best = min(
-        range(len(cuts)), key=lambda i: (not cuts[i].reached, cuts[i].size if cuts[i].reached else cuts[i].loss)
+        range(len(cuts)),
+        key=lambda i: (not cuts[i].reached, cuts[i].size if cuts[i].reached else cuts[i].loss),
     )
     weakest = min(sweep, key=lambda trained: trained.factor)
     return NodeScores(sweep[best].scores, weakest.convergence(problem.target_loss))

@@ -67,9 +67,7 @@ OBJECTS = _words(
     rocket scarf shell spoon tent
     """
 )
-QUESTION_STEMS = _phrases(
-    "why do you / do you / will you / where did you / how can I / can we / did they / must I"
-)
+QUESTION_STEMS = _phrases("why do you / do you / will you / where did you / how can I / can we / did they / must I")
 STATEMENT_STEMS = _phrases(
     "that is why I / now we / I / you can / they / soon you will / I know that you / today I can"
 )
@@ -391,7 +389,5 @@ RULES: dict[str, tuple[str, ...]] = {
     "vehicle": _words("bus train sled tractor wagon balloon"),
     "trait": _words("kind shy brave clever quiet polite funny wise"),
     "house": _phrases("cozy cottage / brick house / crooked hut"),
-    "day_adjective": _phrases(
-        "sunny / rainy / cloudy / windy / perfect / wonderful / busy / special / snowy / hot"
-    ),
+    "day_adjective": _phrases("sunny / rainy / cloudy / windy / perfect / wonderful / busy / special / snowy / hot"),
 }

@@ -23,7 +23,8 @@ def card(recipe: Recipe, model: SparseTransformer, command: str, losses: Sequenc
     return f"""# {recipe.name}
 
 A weight-sparse transformer (pre-norm, RMSNorm, attention sinks, no positions, untied embeddings) trained on short
-children's stories that `faithcheck_circuits.stories` generates. It is a test object for circuit extraction; it has no other use.
+children's stories that `faithcheck_circuits.stories` generates. It is a test object for circuit extraction and has no
+other use.
 
 Made by `{command}` with {torch.get_num_threads()} thread(s) and torch {torch.__version__}.
 

@@ -43,7 +43,7 @@ def train(recipe: Recipe, config: Config, text: StoryText, tensors: dict[str, Te
             group["lr"] = recipe.lr * _schedule(step, recipe.steps)
         loss = _loss(network, text.batch(recipe.batch, recipe.context, generator))
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         _clip_rms(list(parameters.values()))
         optimiser.step()
         share = share_at(step + 1, recipe.steps, recipe.share, recipe.anneal_until)

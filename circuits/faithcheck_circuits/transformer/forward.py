@@ -14,7 +14,6 @@ from faithcheck.model import Run
 from faithcheck_circuits.transformer.network import Network
 
 
-
 @dataclass
 class Pass:
     """One run's levers and what it captures."""

@@ -16,37 +16,19 @@ from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network, RestrictedNetwork
 
 
-class SparseTransformer:
-    """See `faithcheck.model.Model`. `sample_text` is text of the model's own corpus, empty where none is known."""
+class _Runnable:
+    """What a whole and a restricted transformer share: names, sites, and `run`."""
 
-    def __init__(
-        self,
-        name: str,
-        config: Config,
-        tensors: Mapping[str, Tensor],
-        tokenizer: Tokenizer,
-        sample_text: Sequence[str] = (),
-    ):
-        self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
-        self.network = Network(config, tensors)
-        self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
-        self.fingerprint = _fingerprint(config, tensors)
-        self.norms: Sequence[str] = config.norms()
-        self.sites: Mapping[str, Site] = {
-            f"{layer}.{kind}": Site(config.size(kind), layer, kind, self._head_of(kind))
-            for layer in range(config.layers)
-            for kind in SITE_KINDS
-        }
-
-    def _head_of(self, kind: str) -> Tensor | None:
-        if kind not in ("attn_q", "attn_k", "attn_v"):
-            return None
-        return torch.arange(self.config.d_model, device=self.device) // self.config.d_head
-
-    def to(self, device: torch.device | str) -> SparseTransformer:
-        """The same model on another device."""
-        moved = {name: tensor.to(device) for name, tensor in self.network.tensors.items()}
-        return SparseTransformer(self.name, self.config, moved, self.tokenizer, self.sample_text)
+    name: str
+    fingerprint: str
+    config: Config
+    tokenizer: Tokenizer
+    sample_text: tuple[str, ...]
+    network: Network
+    device: torch.device
+    dtype: torch.dtype
+    norms: Sequence[str]
+    sites: Mapping[str, Site]
 
     def run(
         self,
@@ -59,6 +41,7 @@ class SparseTransformer:
         norm_scales: Mapping[str, Tensor] | None = None,
         capture: Sequence[str] = (),
     ) -> Run:
+        """See `faithcheck.model.Model.run`."""
         self._check_names(masks, baselines, norm_scales, capture)
         return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
 
@@ -78,6 +61,34 @@ class SparseTransformer:
         for name in [*(norm_scales or {}), *capture]:
             if name not in self.norms and name not in self.sites and name not in patterns:
                 raise ValueError(f"{self.name} has no site, norm or pattern {name!r}")
+
+
+class SparseTransformer(_Runnable):
+    """See `faithcheck.model.Model`. `sample_text` is text of the model's own corpus, empty where none is known."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        tensors: Mapping[str, Tensor],
+        tokenizer: Tokenizer,
+        sample_text: Sequence[str] = (),
+    ):
+        self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
+        self.network = Network(config, tensors)
+        self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
+        self.fingerprint = _fingerprint(config, tensors)
+        self.norms = config.norms()
+        self.sites = {
+            f"{layer}.{kind}": Site(config.size(kind), layer, kind, self._head_of(kind))
+            for layer in range(config.layers)
+            for kind in SITE_KINDS
+        }
+
+    def _head_of(self, kind: str) -> Tensor | None:
+        if kind not in ("attn_q", "attn_k", "attn_v"):
+            return None
+        return torch.arange(self.config.d_model, device=self.device) // self.config.d_head
 
     def restrict(
         self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False
@@ -107,11 +118,10 @@ class SparseTransformer:
         return self.network.tensors[f"{layer}.{kind}.weight"]
 
 
-class RestrictedTransformer(SparseTransformer):
-    """A circuit of a model as a model of its own. Its sites hold the kept nodes, in the order of the whole model's.
+class RestrictedTransformer(_Runnable):
+    """A circuit of a model as a model of its own; its sites hold the kept nodes, in the order of `faithcheck.slots`.
 
-    `index[site]` is int[member, slot], the whole model's node in each slot; members with fewer nodes are padded
-    with slots that change nothing.
+    Members with fewer kept nodes are padded with slots that change nothing.
     """
 
     def __init__(self, whole: SparseTransformer, keep: Mapping[str, Tensor], trainable: bool):
@@ -119,8 +129,7 @@ class RestrictedTransformer(SparseTransformer):
         self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
         self.device, self.dtype = whole.device, whole.dtype
         network = RestrictedNetwork(whole.network, keep)
-        self.network, self.index, self._trainable = network, network.index, trainable
-        self._whole = whole
+        self.network, self._trainable = network, trainable
         self.sites = {
             site: Site(network.index[site].shape[-1], at.layer, at.kind, _heads(at.head, network.index[site]))
             for site, at in whole.sites.items()
@@ -137,6 +146,7 @@ class RestrictedTransformer(SparseTransformer):
         norm_scales: Mapping[str, Tensor] | None = None,
         capture: Sequence[str] = (),
     ) -> Run:
+        """See `faithcheck.model.Model.run`; masks, baselines and captured sites are over the slots."""
         with nullcontext() if self._trainable else torch.no_grad():
             return super().run(
                 tokens,
