@@ -18,6 +18,8 @@ from faithcheck.scales import norm_scales
 from faithcheck.task import Task
 
 HELD_OUT = "test"
+TRAIN_CAP = 2048
+"""At most this many prompts of the train split are shown to a method."""
 
 
 @dataclass
@@ -36,9 +38,9 @@ class Bench:
     _resampling: dict[str, Resampling] = field(default_factory=dict)
 
     def prompts(self, split: str) -> PromptSet:
-        """The prompts of a split or shift; all of the train split, at most CAP of the others."""
+        """The prompts of a split or shift: at most TRAIN_CAP of the train split, CAP of the others."""
         if split not in self._prompts:
-            cap = {"cap": None} if split == "train" else {}
+            cap = {"cap": TRAIN_CAP} if split == "train" else {}
             self._prompts[split] = encode(self.task, split, self.model.tokenizer, **cap).to(self.model.device)
         return self._prompts[split]
 

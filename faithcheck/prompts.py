@@ -26,7 +26,8 @@ class PromptSet:
 
     `positions`: the answer position (the last token). `units`: the independent unit each prompt belongs to.
     `variables[name]`: the index of the prompt's level among `levels[name]`. `roles[name]`: the position of the last
-    token of a slot that carries a variable, and of the answer position as "last".
+    token of a slot that carries a variable, and of the answer position as "last". `frames`: the template that each
+    prompt fills in, all of it but the unit and what carries a variable.
     """
 
     texts: tuple[str, ...]
@@ -36,6 +37,7 @@ class PromptSet:
     distractors: Tensor
     classes: Tensor
     units: Tensor
+    frames: Tensor
     variables: Mapping[str, Tensor]
     levels: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, Tensor]
@@ -61,13 +63,13 @@ class PromptSet:
     def to(self, device: torch.device | str) -> PromptSet:
         return replace(
             self,
-            **{name: getattr(self, name).to(device) for name in (*_PER_PROMPT,)},
+            **{name: getattr(self, name).to(device) for name in _PER_PROMPT},
             variables={name: v.to(device) for name, v in self.variables.items()},
             roles={name: v.to(device) for name, v in self.roles.items()},
         )
 
 
-_PER_PROMPT = ("tokens", "positions", "targets", "distractors", "classes", "units")
+_PER_PROMPT = ("tokens", "positions", "targets", "distractors", "classes", "units", "frames")
 
 
 def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) -> PromptSet:
@@ -81,7 +83,10 @@ def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) 
     width = max(map(len, rows))
     answers = _answer_tokens(tokenizer, task, prompts[0].text)
     classes = [list(task.tokens).index(p.answer) for p in prompts]
-    units = {unit: i for i, unit in enumerate(dict.fromkeys(p.unit for p in prompts))}
+    units, frames = (
+        {key: i for i, key in enumerate(dict.fromkeys(keys))}
+        for keys in ((p.unit for p in prompts), (p.frame for p in prompts))
+    )
     last = [len(row) - 1 for row in rows]
     roles = {
         name: torch.tensor([_role(tokenizer, row, p, name) for row, p in zip(rows, prompts, strict=True)])
@@ -95,6 +100,7 @@ def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) 
         distractors=torch.tensor([answers[1 - c] for c in classes]),
         classes=torch.tensor(classes),
         units=torch.tensor([units[p.unit] for p in prompts]),
+        frames=torch.tensor([frames[p.frame] for p in prompts]),
         variables={
             name: torch.tensor([levels.index(p.variables[name]) for p in prompts])
             for name, levels in task.variables.items()

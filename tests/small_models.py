@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-
-from faithcheck.prompts import PromptSet
 from faithcheck_circuits.transformer.config import Config
 from faithcheck_circuits.transformer.model import SparseTransformer
+
+from faithcheck.prompts import PromptSet
 
 VARIANTS = {
     "plain": {},
@@ -53,7 +53,7 @@ def random_tensors(config, seed=0, dtype=torch.float64, share=1.0):
             noise = 1 + 0.3 * noise if name.endswith(".gain") else 0.5 * noise
         elif name not in ("embed", "unembed", "bigram"):
             kept = torch.rand(shape, generator=generator) < share
-            noise = 1.5 * noise * kept / (share * shape[1]) ** 0.5
+            noise = 1.5 * noise * kept / (max(share, 0.01) * shape[1]) ** 0.5
         tensors[name] = noise.to(dtype)
     return tensors
 

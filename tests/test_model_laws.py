@@ -1,6 +1,6 @@
 """The laws of `Model.run`, for every variant of the transformer, against a forward pass written independently.
 
-The models are float64, so that EXACT (relative to the largest value) leaves room for the order of sums and nothing else.
+The models are float64, so that EXACT (relative to the largest value) leaves room for the order of sums and no more.
 """
 
 import numpy as np

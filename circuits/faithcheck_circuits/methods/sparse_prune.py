@@ -12,35 +12,32 @@ from faithcheck import parameters
 if TYPE_CHECKING:
     from faithcheck.circuit import NodeScores
     from faithcheck.method import Problem
+    from faithcheck.prompts import PromptSet
     from faithcheck_circuits.methods.mask_training import Trained
 
 
 class SparsePrune:
-    """Trains a mask over the nodes, loss + k_coef x kept nodes, and scores each node by its threshold parameter.
+    """Trains a mask over the nodes under a size penalty, and scores each node by its threshold parameter.
 
-    Each problem is pruned once for every penalty of the sweep, `k_coef` times a factor; the scores that give the
-    smallest circuit on the train prompts are returned. Problems with the same prompts and seed (a task and its
-    controls) run as members of one batch.
+    Each problem is pruned once for every penalty of the sweep, `k_coef` times a factor, on four fifths of the prompts'
+    frames; the scores that need the fewest nodes on the other frames are returned. Problems with the same prompts and
+    seed (a task and its controls) run as members of one batch.
     """
 
     name = "sparse_prune"
 
     class Parameters(parameters.Parameters):
         steps: int = Field(400, gt=0, description="optimiser steps per penalty")
-        k_coef: float = Field(1e-3, gt=0, description="penalty per kept node, in nats")
+        k_coef: float = Field(3e-3, gt=0, description="penalty per kept node, in nats")
         sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on k_coef")
-        lr: float = Field(2e-2, gt=0, description="learning rate at the first step; decays linearly to 0")
+        lr: float = Field(1e-2, gt=0, description="learning rate at the first step; decays linearly to 0")
         beta2: float = Field(0.95, gt=0, lt=1)
         weight_decay: float = Field(1e-3, ge=0)
         init_noise_bias: float = Field(0.1, ge=-1, le=1)
         init_noise_scale: float = Field(1e-2, ge=0)
         heaviside_temp: float = Field(1.0, gt=0, description="width of the backward sigmoid")
         batch: int = Field(64, gt=0, description="prompts per step")
-        full_every: int = Field(
-            8,
-            gt=0,
-            description="full gradients at every n-th step; 1 is the plain algorithm without an active set",
-        )
+        full_every: int = Field(8, gt=0, description="full gradients at every n-th step; 1: no active set")
 
     def __init__(self, values: SparsePrune.Parameters | None = None):
         self.parameters = values or self.Parameters()
@@ -49,30 +46,54 @@ class SparsePrune:
         return self.extract_many([problem])[0]
 
     def extract_many(self, problems: Sequence[Problem]) -> list[NodeScores]:
+        from dataclasses import replace
+
         from faithcheck_circuits.methods.mask_training import together, train_masks
 
         scores: dict[int, NodeScores] = {}
         for group in together(problems):
-            runs = [(problem, factor) for problem in group for factor in self.parameters.sweep]
+            parts = [_parts(problem) for problem in group]
+            runs = [
+                (replace(problem, prompts=fit), factor)
+                for problem, (fit, _) in zip(group, parts, strict=True)
+                for factor in self.parameters.sweep
+            ]
             trained = train_masks(runs, self.parameters)
             width = len(self.parameters.sweep)
-            for i, problem in enumerate(group):
-                scores[id(problem)] = _best(problem, trained[i * width : (i + 1) * width])
+            for i, (problem, (_, choose)) in enumerate(zip(group, parts, strict=True)):
+                sweep = trained[i * width : (i + 1) * width]
+                scores[id(problem)] = _best(replace(problem, prompts=choose), sweep)
         return [scores[id(problem)] for problem in problems]
 
 
+def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
+    """The prompts to train on, and those, of other frames, to choose the penalty on; all for both of few frames.
+
+    Masks fit the frames that they are trained on; a penalty chosen on the same ones favours the masks that fit them only.
+    """
+    import torch
+
+    prompts = problem.prompts
+    frames = torch.unique(prompts.frames)
+    if len(frames) < 5:
+        return prompts, prompts
+    generator = torch.Generator().manual_seed(problem.seed)
+    held_out = frames[torch.randperm(len(frames), generator=generator)[: len(frames) // 5].to(frames.device)]
+    apart = torch.isin(prompts.frames, held_out)
+    return prompts.select((~apart).nonzero().flatten()), prompts.select(apart.nonzero().flatten())
+
+
 def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:
-    """The scores that reach the target with the fewest nodes on the train prompts, else those of the lowest loss."""
+    """The scores that reach the target with the fewest nodes on the problem's prompts, else those of the lowest loss."""
     from faithcheck.circuit import NodeScores
-    from faithcheck.cutting import Cutter
+    from faithcheck.cutting import Cut, Cutter
     from faithcheck.scales import norm_scales
+
+    def rank(cut: Cut) -> tuple[bool, float]:
+        return (False, cut.size) if cut.reached else (True, cut.loss)
 
     scales = norm_scales(problem.model, problem.prompts) if problem.norms == "frozen" else None
     cutter = Cutter(problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales)
-    cuts = [cutter.cut(NodeScores(trained.scores), whole_curve=False) for trained in sweep]
-    best = min(
-        range(len(cuts)),
-        key=lambda i: (not cuts[i].reached, cuts[i].size if cuts[i].reached else cuts[i].loss),
-    )
+    best = min(sweep, key=lambda trained: rank(cutter.cut(NodeScores(trained.scores), whole_curve=False)))
     weakest = min(sweep, key=lambda trained: trained.factor)
-    return NodeScores(sweep[best].scores, weakest.convergence(problem.target_loss))
+    return NodeScores(best.scores, weakest.convergence(problem.target_loss))

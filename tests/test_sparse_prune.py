@@ -1,0 +1,305 @@
+"""Mask pruning on a tiny transformer, built by hand, that answers with a name's pronoun."""
+
+import copy
+import math
+
+import pytest
+import torch
+from faithcheck_circuits.methods import mask_training
+from faithcheck_circuits.methods.mask_training import Trained, train_masks
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
+from faithcheck_circuits.transformer.model import SparseTransformer
+from plain_forward import plain_forward
+from small_models import Words, prompt_set, random_tensors, small_config, small_model
+
+from faithcheck.ablation import Ablation
+from faithcheck.circuit import Convergence, NodeScores
+from faithcheck.cutting import Cutter
+from faithcheck.method import Budget, Problem, extract_many
+from faithcheck.scales import norm_scales
+
+SHE, HE, COMMA, WOMEN, MEN, END = 1, 2, 3, 4, 8, 12
+"""Token ids; names are 4 to 7 and 8 to 11, other words 12 to 15."""
+
+
+def pronoun_model(dtype=torch.float32, seed=0):
+    """One head carries the name's gender to the answer; every other weight is small noise. Its loss is 0.03."""
+    config = small_config("one layer", vocabulary=16, norm_eps=1e-6)
+    tensors = {
+        name: 1 + 0.03 * (noise - 1) if name.endswith(".gain") else 0.03 * noise
+        for name, noise in random_tensors(config, seed).items()
+    }
+    tensors["embed"][:, 15] += 1
+    tensors["embed"][WOMEN:END, 1] += 3
+    tensors["embed"][WOMEN:MEN, 0] += 3
+    tensors["embed"][MEN:END, 0] -= 3
+    for matrix, row, column in (("q", 0, 15), ("k", 0, 1), ("v", 0, 0), ("out", 3, 0)):
+        tensors[f"0.attn_{matrix}.weight"][row, column] += 4
+    tensors["unembed"][SHE, 3] += 1.5
+    tensors["unembed"][HE, 3] -= 1.5
+    return SparseTransformer("pronoun", config, {n: t.to(dtype) for n, t in tensors.items()}, Words("ab"))
+
+
+def pronoun_prompts(prompts=64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    names = torch.randint(WOMEN, END, (prompts,), generator=generator)
+    others = torch.randint(END, 16, (2, prompts), generator=generator)
+    tokens = torch.stack([others[0], names, others[1], torch.full((prompts,), COMMA)], 1)
+    classes = (names >= MEN).long()
+    answers = torch.tensor([SHE, HE])
+    last = torch.full((prompts,), 3)
+    return prompt_set(tokens, last, answers[classes], answers[1 - classes], classes)
+
+
+MODEL, TRAIN, OTHERS = pronoun_model(), pronoun_prompts(), pronoun_prompts(seed=1)
+NODES = sum(site.size for site in MODEL.sites.values())
+
+
+def problem(**changes):
+    usual = {"model": MODEL, "prompts": TRAIN, "loss": "full", "target_loss": 0.15, "ablation": Ablation()}
+    return Problem(**{**usual, "norms": "live", "seed": 0, **changes})
+
+
+def method(**parameters):
+    return SparsePrune(SparsePrune.Parameters(**{"steps": 60, "batch": 32, **parameters}))
+
+
+def close(one, other, tolerance=1e-6):
+    """Scores within 1e-6: they lie in [-1, 1], and forty float32 updates of sums in another order differ by 1e-7."""
+    assert one.keys() == other.keys()
+    return all((one[site] - other[site]).abs().max() <= tolerance for site in one)
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return method().extract(problem())
+
+
+@pytest.mark.parametrize("full_every", [1, 8])
+@pytest.mark.parametrize("loss", ["full", "binary"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_few_nodes_reach_the_target_on_prompts_it_did_not_see(full_every, loss, seed):
+    scores = method(full_every=full_every, steps=100).extract(problem(seed=seed, loss=loss))
+    cut = Cutter(MODEL, OTHERS, loss, 0.15, Ablation()).cut(scores)
+    assert cut.reached
+    assert cut.size <= 12 < NODES / 10
+
+
+def test_scores_cover_every_node_and_lie_between_minus_one_and_one(usual):
+    assert {site: scores.shape for site, scores in usual.scores.items()} == {
+        site: (at.size,) for site, at in MODEL.sites.items()
+    }
+    flat = usual.flat(MODEL)
+    assert flat.abs().max() <= 1
+    assert flat.unique().numel() > NODES // 2
+
+
+def test_scores_stay_between_minus_one_and_one_at_any_learning_rate():
+    flat = method(lr=50.0, steps=10).extract(problem()).flat(MODEL)
+    assert set(flat.tolist()) <= {-1.0, 1.0}
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_seed_others(usual):
+    again, other = (method().extract(problem(seed=seed)) for seed in (0, 1))
+    assert all(torch.equal(again.scores[site], usual.scores[site]) for site in MODEL.sites)
+    assert again.convergence == usual.convergence
+    assert any(not torch.equal(other.scores[site], usual.scores[site]) for site in MODEL.sites)
+
+
+def test_random_numbers_drawn_elsewhere_do_not_count(usual):
+    torch.manual_seed(77)
+    before = torch.get_rng_state()
+    again = method().extract(problem())
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(again.scores[site], usual.scores[site]) for site in MODEL.sites)
+
+
+def test_the_models_tensors_stay_as_they_are():
+    model = pronoun_model()
+    before = {name: tensor.clone() for name, tensor in model.network.tensors.items()}
+    method().extract(problem(model=model))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.network.tensors.items())
+    assert not any(tensor.requires_grad for tensor in model.network.tensors.values())
+
+
+def relabelled(**changes):
+    """The task and three controls: the answers exchanged, and two pairs of words that mean nothing."""
+    sets = (TRAIN, *(TRAIN.relabelled(answers) for answers in ((HE, SHE), (5, 9), (13, 14))))
+    return [problem(prompts=prompts, **changes) for prompts in sets]
+
+
+@pytest.mark.parametrize("full_every", [1, 8])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_problems_of_one_batch_score_as_they_do_one_at_a_time(full_every, seed):
+    prune = method(full_every=full_every, steps=40)
+    together = prune.extract_many(relabelled(seed=seed))
+    apart = prune.extract_many(relabelled(seed=seed, budget=Budget(memory=1)))
+    for one, other in zip(together, apart, strict=True):
+        assert close(one.scores, other.scores)
+
+
+def test_problems_that_cannot_share_a_batch_come_back_in_their_order():
+    first, second, third, fourth = relabelled()
+    mixed = [first, problem(seed=1), second, problem(loss="binary"), third, problem(norms="frozen"), fourth, first]
+    prune = method(steps=24)
+    for p, scores in zip(mixed, extract_many(prune, mixed), strict=True):
+        assert close(scores.scores, prune.extract(p).scores)
+
+
+@pytest.mark.parametrize("target", [0.15, 1e-4], ids=["reached", "out of reach"])
+def test_of_a_sweep_the_smallest_circuit_at_the_target_wins_or_else_the_lowest_loss(target):
+    prune = method(sweep=(30.0, 1.0, 0.1), steps=40)
+    trained = train_masks([(problem(), factor) for factor in (30.0, 1.0, 0.1)], prune.parameters)
+    cutter = Cutter(MODEL, TRAIN, "full", target, Ablation())
+    cuts = [cutter.cut(NodeScores(run.scores)) for run in trained]
+    found = prune.extract(problem(target_loss=target))
+    [best] = [i for i, run in enumerate(trained) if close(run.scores, found.scores, 0)]
+    measures = [cut.size if target == 0.15 else cut.loss for cut in cuts]
+    assert {cut.reached for cut in cuts} == {target == 0.15}
+    assert len(set(measures)) > 1
+    assert measures[best] == min(measures)
+    assert found.convergence == trained[-1].convergence(target)
+
+
+def test_a_penalty_that_turns_every_node_off_ends_without_a_circuit():
+    scores = method(k_coef=100.0, sweep=(1.0,), full_every=4).extract(problem())
+    assert scores.convergence.nodes == 0
+    assert not scores.convergence.flattened
+    assert not (scores.flat(MODEL) > 0).any()
+
+
+class MaskedOnly:
+    """A model that can be run under masks and nothing else."""
+
+    def __init__(self, model):
+        for name in ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run"):
+            setattr(self, name, getattr(model, name))
+
+
+def test_a_model_that_cannot_be_restricted_takes_full_steps_only():
+    plain = method(full_every=1).extract(problem())
+    assert close(method(full_every=8).extract(problem(model=MaskedOnly(MODEL))).scores, plain.scores)
+
+
+def one_prompt_runs(norms, **parameters):
+    """One step on copies of one prompt, with about half of the nodes on; the loss it saw, and what it ends with."""
+    same = TRAIN.select(torch.zeros(8, dtype=torch.int64))
+    values = {"steps": 1, "init_noise_bias": 0.0, "init_noise_scale": 0.1, **parameters}
+    [run] = train_masks([(problem(prompts=same, norms=norms), 1.0)], method(**values).parameters)
+    noise = 0.1 * torch.randn(NODES, generator=torch.Generator().manual_seed(0))
+    return run, same, dict(zip(MODEL.sites, noise.split([at.size for at in MODEL.sites.values()]), strict=True))
+
+
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_norms_are_live_or_frozen_to_the_whole_models_scales_as_the_problem_asks(norms):
+    run, prompts, start = one_prompt_runs(norms)
+    tokens, target = prompts.tokens[:1], int(prompts.targets[0])
+    whole = plain_forward(MODEL, tokens).captured
+    scales = {norm: torch.as_tensor(whole[norm]) for norm in MODEL.norms} if norms == "frozen" else {}
+    masks = {site: (tau >= 0)[None].double() for site, tau in start.items()}
+    logits = plain_forward(MODEL, tokens, masks, scales=scales).logits[0, 0, 3]
+    expected = math.log(sum(math.exp(x) for x in logits)) - logits[target]
+    assert float(run.losses[0]) == pytest.approx(expected, rel=1e-5)
+    assert int(run.nodes[0]) == sum(int((tau >= 0).sum()) for tau in run.scores.values())
+
+
+def test_frozen_and_live_norms_are_not_the_same_question():
+    losses = [float(one_prompt_runs(norms)[0].losses[0]) for norms in ("live", "frozen")]
+    assert abs(losses[0] - losses[1]) > 0.01
+
+
+def test_the_first_step_of_adamw_decays_each_parameter_and_moves_it_by_the_learning_rate():
+    run, _, start = one_prompt_runs("live", lr=0.02, weight_decay=0.5)
+    for site, tau in start.items():
+        step = run.scores[site] - tau * (1 - 0.02 * 0.5)
+        torch.testing.assert_close(step.abs(), torch.full_like(step, 0.02), rtol=1e-3, atol=0)
+
+
+def test_a_penalty_that_outweighs_the_loss_lowers_every_parameter():
+    run, _, start = one_prompt_runs("live", lr=0.02, weight_decay=0.0, k_coef=1e4)
+    assert all((run.scores[site] < tau).all() for site, tau in start.items())
+
+
+def training(tau, members=3, **parameters):
+    runs = [(p, 1.0) for p in relabelled()[:members]]
+    state = mask_training._MaskTraining(runs, method(**parameters).parameters)
+    state.tau[:, :-1] = tau
+    return state
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, seed, share, frozen):
+    """The gradients' running means and squares, after two steps on different prompts; without the clip, whose norm
+    takes in the nodes that are off on full steps only."""
+    monkeypatch.setattr(mask_training, "_clip_rms", lambda grad, total: grad)
+    generator = torch.Generator().manual_seed(seed)
+    size = 0.1 + torch.rand(3, NODES, generator=generator)
+    compact = training(torch.where(torch.rand(3, NODES, generator=generator) < share, size, -size).clamp(-1, 1))
+    if frozen:
+        compact.scales = norm_scales(MODEL, TRAIN)
+    full, on, rows = copy.deepcopy(compact), compact.tau[:, :-1] >= 0, torch.arange(3)
+    before = compact.tau.clone()
+    for batch in (torch.arange(16), torch.arange(20, 40)):
+        losses = [
+            state._step([group], batch, 0.02)
+            for state, group in ((full, full._whole(rows)), (compact, compact._restricted(rows, on)))
+        ]
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
+    for name in ("mean", "square", "count", "tau"):
+        found, expected = (getattr(state, name)[:, :-1][on] for state in (compact, full))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    assert torch.equal(compact.tau[:, :-1][~on], before[:, :-1][~on])
+    assert (compact.tau[:, -1] == -1).all()
+
+
+def test_a_member_takes_part_in_exactly_one_group():
+    size = torch.rand(4, NODES, generator=torch.Generator().manual_seed(1))
+    state = training(torch.where(size < torch.tensor([[0.9], [0.0], [0.2], [0.05]]), 0.5, -0.5), members=4)
+    groups = list(state._compact())
+    assert sorted(torch.cat([group.rows for group in groups]).tolist()) == [0, 1, 2, 3]
+    assert [group.rows.tolist() for group in groups if group.model is MODEL] == [[0]]
+
+
+TRACES = {
+    "flat and high with a tenth on": ([9.0] * 4 + [1.0] * 4, 4, (1.0, 4, True)),
+    "flat and high with less than a tenth on": ([9.0] * 4 + [1.0] * 4, 3, (1.0, 3, False)),
+    "still falling by 6 %": ([9.0] * 4 + [1.0, 1.0, 0.94, 0.94], 40, (0.94, 40, False)),
+    "falling by 4 % only": ([9.0] * 4 + [1.0, 1.0, 0.96, 0.96], 40, (0.96, 40, True)),
+    "rising": ([9.0] * 4 + [1.0, 1.0, 2.0, 4.0], 40, (3.0, 40, True)),
+    "flat just above one and a half targets": ([9.0] * 4 + [0.23] * 4, 40, (0.23, 40, True)),
+    "flat just below one and a half targets": ([9.0] * 4 + [0.22] * 4, 40, (0.22, 40, False)),
+    "steps that no quarter divides": ([9.0, 9.0, 9.0, 9.0, 9.0, 2.0, 1.0], 40, (1.0, 40, False)),
+    "three steps": ([5.0, 1.0, 1.0], 40, (1.0, 40, True)),
+    "one step": ([1.0], 40, (1.0, 40, False)),
+}
+
+
+@pytest.mark.parametrize("case", TRACES)
+def test_convergence_compares_the_last_two_quarters_of_the_losses(case):
+    losses, nodes, expected = TRACES[case]
+    scores = {"a": torch.zeros(30), "b": torch.zeros(10)}
+    kept = torch.full((len(losses),), 40)
+    kept[-1] = nodes
+    found = Trained(scores, 1.0, torch.tensor(losses), kept).convergence(0.15)
+    assert found == Convergence(pytest.approx(expected[0], rel=1e-6), *expected[1:])
+
+
+def test_the_trace_has_the_loss_and_the_nodes_of_every_step():
+    [run] = train_masks([(problem(), 1.0)], method(steps=20).parameters)
+    assert run.losses.shape == run.nodes.shape == (20,)
+    assert int(run.nodes[-1]) == sum(int((tau >= 0).sum()) for tau in run.scores.values())
+    assert run.nodes[0] == NODES
+    assert run.nodes[-1] < NODES
+
+
+@pytest.mark.xfail(strict=True, reason="bug: the losses of a float64 model are put into a float32 tensor")
+def test_a_float64_model_is_pruned_too():
+    method(steps=2).extract(problem(model=pronoun_model(torch.float64)))
+
+
+def test_a_model_with_activation_top_k_is_pruned_too():
+    model = small_model("all at once", dtype=torch.float32)
+    scores = method(steps=20, full_every=4, k_coef=0.1).extract(problem(model=model))
+    assert scores.flat(model).shape == (sum(at.size for at in model.sites.values()),)
