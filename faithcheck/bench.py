@@ -58,10 +58,10 @@ class Bench:
         """The full model on a split: logits at the answer, captured sites and patterns at every position."""
         if split not in self._runs:
             prompts = self.prompts(split)
-            patterns = [f"{layer}.attn_pattern" for layer in sorted({s.layer for s in self.model.sites.values()})]
-            self._runs[split] = self.model.run(
-                prompts.tokens, positions=prompts.positions, capture=[*self.model.sites, *patterns]
-            )
+            layers = [site.layer for site in self.model.sites.values() if site.kind == "attn_v"]
+            capture = [*self.model.sites, *(f"{layer}.attn_pattern" for layer in layers)]
+            with torch.no_grad():
+                self._runs[split] = self.model.run(prompts.tokens, positions=prompts.positions, capture=capture)
         return self._runs[split]
 
     def resampling(self, split: str) -> Resampling:

@@ -2,8 +2,9 @@
 
 In the last layer only the answer position does (queries, attention output and MLP sites); keys and values count
 wherever the answer position can see. In earlier layers positions are weighted by |d (answer logit difference) /
-d (mask at that position)| in the circuit. Each prompt's weights sum to 1, so that every prompt counts the same; where
-a prompt's gradient is zero at every position, all visible positions count alike.
+d (mask at that position)| in the circuit under the model's own norm scales, as the activations are that are compared
+there: under live norms a node that makes up most of the residual stream has hardly any gradient. Each prompt's weights
+sum to 1, so that every prompt counts the same.
 """
 
 from __future__ import annotations
@@ -62,26 +63,35 @@ def head_query_weights(subject: Subject, layer: int, values: list[tuple[str, int
     if not subject.compiled.size(site):
         return _normalised(torch.zeros_like(visible(prompts)), prompts)
     without = subject.compiled.run(
-        prompts, masks=subject.compiled.without([values]), norm_scales=subject.own_scales(), capture=[site]
+        prompts, masks=subject.compiled.without([values]), norm_scales=subject.bench.scales("test"), capture=[site]
     ).captured[site]
     grad = _mask_gradients(subject, [site], {site: without})[site]
     return _normalised(grad.sum(-1).abs(), prompts)
 
 
 def _by_gradient(subject: Subject, sites: list[str]) -> dict[str, Tensor]:
+    """Where a node is silent on a prompt its mask has no gradient at all; then its activation's gradient stands in."""
+    if not sites:
+        return {}
     prompts = subject.bench.prompts("test")
-    grads = _mask_gradients(subject, sites, {}) if sites else {}
-    return {site: _normalised(grad.abs(), prompts) for site, grad in grads.items()}
+    weights = {site: grad.abs() for site, grad in _mask_gradients(subject, sites, {}).items()}
+    silent = {site: weight.sum(1, keepdim=True) == 0 for site, weight in weights.items()}
+    if any(bool(s.any()) for s in silent.values()):
+        scales = subject.bench.scales("test")
+        values = subject.compiled.run(prompts, norm_scales=scales, capture=sites).captured
+        steps = _mask_gradients(subject, sites, {site: value - 1 for site, value in values.items()})
+        weights = {site: torch.where(silent[site], steps[site].abs(), weights[site]) for site in sites}
+    return {site: _normalised(weight, prompts) for site, weight in weights.items()}
 
 
 def _mask_gradients(subject: Subject, sites: list[str], baselines: dict[str, Tensor]) -> dict[str, Tensor]:
     """{site: float[prompt, pos, kept node]}: d (logit difference) / d mask, a mask for every prompt and position."""
     parts: dict[str, list[Tensor]] = {site: [] for site in sites}
-    prompts, scales = subject.bench.prompts("test"), subject.own_scales()
+    prompts, scales = subject.bench.prompts("test"), subject.bench.scales("test")
     for rows in torch.arange(len(prompts), device=prompts.tokens.device).split(128):
         chunk = prompts.select(rows)
-        chunk_scales = None if scales is None else {name: s[:, rows] for name, s in scales.items()}
-        chunk_baselines = {site: b[:, rows] for site, b in baselines.items()}
+        chunk_scales = {name: s[:, rows] for name, s in scales.items()}
+        chunk_baselines = {site: b.expand(-1, len(prompts), -1, -1)[:, rows] for site, b in baselines.items()}
         for site, grad in _gradients(subject.differentiable, chunk, sites, chunk_baselines, chunk_scales).items():
             parts[site].append(grad)
     return {site: torch.cat(grads) for site, grads in parts.items()}
@@ -92,11 +102,11 @@ def _gradients(
     prompts: PromptSet,
     sites: list[str],
     baselines: dict[str, Tensor],
-    scales: dict[str, Tensor] | None,
+    scales: dict[str, Tensor],
 ) -> dict[str, Tensor]:
     shape = (1, *prompts.tokens.shape)
-    device = compiled.model.device
-    masks = {s: torch.ones(*shape, compiled.size(s), device=device, requires_grad=True) for s in sites}
+    device, dtype = compiled.model.device, compiled.model.dtype
+    masks = {s: torch.ones(*shape, compiled.size(s), device=device, dtype=dtype, requires_grad=True) for s in sites}
     run = compiled.run(prompts, masks=masks, baselines=baselines, norm_scales=scales)
     difference = logit_difference(run.logits, prompts.targets, prompts.distractors).sum()
     grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True)

@@ -125,6 +125,8 @@ def load_circuit(path: Path) -> Circuit:
         norms = about["norms"]
         if norms not in ("live", "frozen"):
             raise ValueError(f"norms is {norms!r}, not live or frozen")
+        if not isinstance(about["provenance"], dict):
+            raise ValueError("provenance is no mapping")
         keep = {site: t.bool() for site, t in tensors.items()}
         return Circuit(keep, Ablation(about["ablation"]), norms, about["provenance"])
     except (KeyError, TypeError, ValueError) as error:

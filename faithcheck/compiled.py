@@ -13,13 +13,16 @@ from faithcheck.prompts import PromptSet
 
 
 class CompiledCircuit:
-    """`nodes`: (site, node of the whole model) of every kept node, in the order of the model's sites."""
+    """`nodes`: (site, node of the whole model) of every kept node, in the order of the model's sites.
+
+    Captured patterns hold only the heads with a kept attn_v node, in ascending order.
+    """
 
     def __init__(self, model: Model, circuit: Circuit, trainable: bool = False):
         self.circuit = circuit
         self.nodes = [(site, int(n)) for site in model.sites for n in circuit.keep[site].nonzero().flatten()]
         self._keep = {site: circuit.keep[site].to(model.device) for site in model.sites}
-        self._restricts = hasattr(model, "restrict")
+        self._restricts, self._trainable = hasattr(model, "restrict"), trainable
         self.model = model.restrict(self._keep, circuit.ablation, trainable) if self._restricts else model
 
     def run(
@@ -35,14 +38,15 @@ class CompiledCircuit:
         if not self._restricts:
             masks = {site: self._widen(site, (masks or {}).get(site)) for site in self._keep}
             baselines = {site: self._widen(site, b) for site, b in (baselines or {}).items()}
-        run = self.model.run(
-            prompts.tokens,
-            positions=prompts.positions,
-            masks=masks,
-            baselines=baselines,
-            norm_scales=norm_scales,
-            capture=capture,
-        )
+        with torch.set_grad_enabled(self._trainable):
+            run = self.model.run(
+                prompts.tokens,
+                positions=prompts.positions,
+                masks=masks,
+                baselines=baselines,
+                norm_scales=norm_scales,
+                capture=capture,
+            )
         if self._restricts:
             return run
         return Run(run.logits, {n: self._narrow(n, value) for n, value in run.captured.items()})
@@ -57,7 +61,9 @@ class CompiledCircuit:
         for member, group in enumerate(groups):
             for site, node in group:
                 if site not in masks:
-                    masks[site] = torch.ones(len(groups), self.size(site), device=self.model.device)
+                    masks[site] = torch.ones(
+                        len(groups), self.size(site), device=self.model.device, dtype=self.model.dtype
+                    )
                 masks[site][member, int(rank[site][node])] = 0.0
         return masks
 
@@ -69,4 +75,11 @@ class CompiledCircuit:
         return value.new_zeros(*value.shape[:-1], len(kept)).index_copy(-1, kept.nonzero().flatten(), value)
 
     def _narrow(self, name: str, value: Tensor) -> Tensor:
-        return value[..., self._keep[name]] if name in self._keep else value
+        if name in self._keep:
+            return value[..., self._keep[name]]
+        layer, _, what = name.partition(".")
+        if what != "attn_pattern":
+            return value
+        head = self.model.sites[f"{layer}.attn_v"].head
+        assert head is not None
+        return value[:, :, torch.unique(head[self._keep[f"{layer}.attn_v"]])]

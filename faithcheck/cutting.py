@@ -73,11 +73,16 @@ class Cutter:
         met = [size for size, loss in losses.items() if loss <= self.target_loss]
         size = min(met) if met else int((flat > 0).sum())
         loss = losses[size] if size in losses else self.loss_at(flat, size)
-        return Cut(self._circuit(flat, size), loss, bool(met), tuple(sorted(losses.items())))
+        return Cut(
+            circuit_of(self.model, flat, size, self.ablation, self.norms),
+            loss,
+            loss <= self.target_loss,
+            tuple(sorted(losses.items())),
+        )
 
     def loss_at(self, flat: Tensor, size: int) -> float:
         """Mean loss over the prompts of the circuit of the `size` highest scores."""
-        compiled = CompiledCircuit(self.model, self._circuit(flat, size))
+        compiled = CompiledCircuit(self.model, circuit_of(self.model, flat, size, self.ablation, self.norms))
         logits = compiled.run(self.prompts, norm_scales=self.norm_scales).logits
         return float(prompt_losses(logits, self.prompts.targets, self.prompts.distractors, self.loss).mean())
 
@@ -92,11 +97,15 @@ class Cutter:
             else:
                 low = middle
 
-    def _circuit(self, flat: Tensor, size: int) -> Circuit:
-        kept = torch.zeros(len(flat), dtype=torch.bool)
-        kept[flat.argsort(descending=True, stable=True)[:size]] = True
-        parts = kept.split([site.size for site in self.model.sites.values()])
-        return Circuit(dict(zip(self.model.sites, parts, strict=True)), self.ablation, self.norms)
+
+def circuit_of(
+    model: Model, flat: Tensor, size: int, ablation: Ablation | None = None, norms: Norms = "live"
+) -> Circuit:
+    """The circuit of the `size` highest of the flat scores, float[node] over all sites in order."""
+    kept = torch.zeros(len(flat), dtype=torch.bool)
+    kept[flat.argsort(descending=True, stable=True)[:size]] = True
+    parts = kept.split([site.size for site in model.sites.values()])
+    return Circuit(dict(zip(model.sites, parts, strict=True)), ablation or Ablation(), norms)
 
 
 def candidate_sizes(flat: Tensor) -> list[int]:

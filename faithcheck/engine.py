@@ -38,7 +38,7 @@ class _TaskState:
     bench: Bench
     unfit: str | None
     subjects: list[Subject] = field(default_factory=list)
-    controls: dict[str, Sequence[Control] | Measurement] = field(default_factory=dict)
+    controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     broken: Finding | None = None
 
@@ -173,11 +173,20 @@ def _controls_of(run: Resolved, state: _TaskState, seed: int) -> list[tuple[str,
         if resolved.is_method_scope:
             check = cast(MethodCheck, resolved.check)
             if check.name not in state.controls:
-                state.controls[check.name] = check.controls(state.bench, list(run.seeds))
+                state.controls[check.name] = _ask_for_controls(check, state.bench, list(run.seeds))
             controls = state.controls[check.name]
-            if not isinstance(controls, Measurement):
+            if not isinstance(controls, Measurement | Finding):
                 wanted += [(check.name, control) for control in controls if control.seed == seed]
     return wanted
+
+
+def _ask_for_controls(check: MethodCheck, bench: Bench, seeds: list[int]) -> Sequence[Control] | Measurement | Finding:
+    """The check's controls, or the ERROR that asking for them came to."""
+    try:
+        with _plain_errors():
+            return check.controls(bench, seeds)
+    except Exception as error:
+        return _crash(check.name, bench.task.name, f"the check {check.name} crashed", error)
 
 
 def _problem(run: Resolved, bench: Bench, seed: int, loss: LossKind, answers: tuple[int, int] | None) -> Problem:
@@ -232,10 +241,10 @@ def _finding(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Findi
 
 def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
     check = cast(CircuitCheck, resolved.check)
-    measured: dict[str, Measurement] = {}
+    measured: dict[object, Measurement] = {}
     rows = []
     for subject in state.subjects:
-        identity = f"{subject.circuit.identity}/{subject.reached}"
+        identity = (subject.circuit.identity, subject.cut and subject.cut.curve)
         if identity not in measured:
             measured[identity] = _measure(check, subject)
         same = measured[identity]
@@ -247,13 +256,13 @@ def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
 def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
     if not subject.reached and getattr(check, "needs_circuit", True):
         return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
-    measurement = check.measure(subject)
-    units = subject.bench.resampling(HELD_OUT).units
-    if units < MINIMUM_UNITS and measurement.not_applicable is None and measurement.failed is None:
-        unit = subject.bench.task.unit
-        text = f"the task has only {units} independent units ({unit}), an interval needs {MINIMUM_UNITS}"
-        return replace(measurement, undecided=text)
-    return measurement
+    measurement, units = check.measure(subject), subject.bench.resampling(HELD_OUT).units
+    if units >= MINIMUM_UNITS:
+        return measurement
+    remark = (
+        f"the task has only {units} independent units ({subject.bench.task.unit}), an interval needs {MINIMUM_UNITS}"
+    )
+    return replace(measurement, remark=remark)
 
 
 def _judge_method(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Finding:
@@ -262,6 +271,8 @@ def _judge_method(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> 
         measurement = Measurement(not_applicable="no method is known for this circuit; name one with --method")
     else:
         controls = state.controls[check.name]
+        if isinstance(controls, Finding):
+            return controls
         if isinstance(controls, Measurement):
             measurement = controls
         else:

@@ -11,7 +11,8 @@ class Estimate:
     """One number with its 95 % interval.
 
     `value`, `low` and `high` may be `math.inf` ("never reached"); `n` counts prompts, or seeds where each
-    seed gives one value. Below `minimum` of them every gate is INCONCLUSIVE.
+    seed gives one value. Below `minimum` of them every gate is INCONCLUSIVE, and below
+    `minimum_to_pass` none is a PASS.
 
     Raises ValueError on a NaN, on `value` outside [`low`, `high`] and on a negative count.
     """
@@ -21,13 +22,14 @@ class Estimate:
     high: float
     n: int
     minimum: int = 0
+    minimum_to_pass: int = 0
 
     def __post_init__(self) -> None:
         if any(math.isnan(x) for x in (self.value, self.low, self.high)):
             raise ValueError(f"an estimate must not hold a NaN: {self}")
         if not self.low <= self.value <= self.high:
             raise ValueError(f"an estimate's value must lie in its interval: {self}")
-        if self.n < 0 or self.minimum < 0:
+        if min(self.n, self.minimum, self.minimum_to_pass) < 0:
             raise ValueError(f"an estimate's counts must not be negative: {self}")
 
     @classmethod

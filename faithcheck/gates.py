@@ -63,12 +63,12 @@ class Gate:
     def judge(self, estimate: Estimate) -> Verdict:
         """PASS where the whole interval satisfies the gate, FAIL where none of it does, else INCONCLUSIVE.
 
-        Always INCONCLUSIVE below the estimate's minimum n. Raises nothing.
+        INCONCLUSIVE below the estimate's minimum n, and for a PASS below its minimum to pass. Raises nothing.
         """
         if estimate.n < estimate.minimum:
             return Verdict.INCONCLUSIVE
         if self._holds(estimate.low) and self._holds(estimate.high):
-            return Verdict.PASS
+            return Verdict.PASS if estimate.n >= estimate.minimum_to_pass else Verdict.INCONCLUSIVE
         return Verdict.INCONCLUSIVE if self._possible(estimate) else Verdict.FAIL
 
     def settle(self, estimate: Estimate, noun: str = "prompts") -> str:
@@ -81,6 +81,8 @@ class Gate:
             return ""
         if estimate.n < estimate.minimum:
             return f"needs at least {estimate.minimum:,} {noun}, had {estimate.n:,}"
+        if self._holds(estimate.low) and self._holds(estimate.high):
+            return f"needs at least {estimate.minimum_to_pass:,} {noun} to pass, had {estimate.n:,}"
         needed, had = _needed(estimate, self.bound), estimate.n
         if math.isnan(needed):
             return f"the interval is unbounded; how many more {noun} would settle it cannot be said"

@@ -69,7 +69,12 @@ def _gradients(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) ->
     prompts, compiled, scales = subject.bench.prompts("test"), subject.differentiable, subject.own_scales()
     sites = [site for site in compiled.circuit.keep if compiled.size(site)]
     shape = (1, len(prompts), 1)
-    masks = {s: torch.ones(*shape, compiled.size(s), device=compiled.model.device, requires_grad=True) for s in sites}
+    masks = {
+        s: torch.ones(
+            *shape, compiled.size(s), device=compiled.model.device, dtype=compiled.model.dtype, requires_grad=True
+        )
+        for s in sites
+    }
     logits = compiled.run(prompts, masks=masks, norm_scales=scales).logits
     loss = prompt_losses(logits, prompts.targets, prompts.distractors, subject.bench.loss).sum()
     grads: dict[str, Tensor] = dict(zip(sites, torch.autograd.grad(loss, [masks[s] for s in sites]), strict=True))

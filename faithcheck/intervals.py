@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from faithcheck.estimate import Estimate
 
 TAIL = 0.025  # on each side
 DRAWS = 2000
+SEEDS_TO_PASS = 6
+"""Fewest seeds of which order statistics cover a median with 95 %."""
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.intp]
@@ -70,18 +73,20 @@ def bootstrap_mean(
 
 
 def share(successes: npt.ArrayLike, units: npt.ArrayLike, minimum: int = 0) -> Estimate:
-    """Share of true values in `bool[prompt]`: Clopper-Pearson on the effective sample size n / max(1, deff).
+    """Share of true values in `bool[prompt]`: Clopper-Pearson with as many trials as there are units of equal size.
 
-    Clopper & Pearson 1934, through the beta distribution; with an effective n: Korn & Graubard 1998, Survey
-    Methodology 24:193. Where the outcome never varies, deff cannot be estimated and counts as 1, whatever
-    the units. ValueError for no prompts, values that are not bool, or another number of units than of values.
+    Clopper & Pearson 1934, through the beta distribution; with an effective sample size: Korn & Graubard 1998, Survey
+    Methodology 24:193. The effective size is taken at its least, n^2 / sum of squared unit sizes (Kish 1965), as if the
+    prompts of a unit always agreed: a design effect estimated from the data is 1 where the outcome never varies, and
+    then 0 of 280 prompts that are 20 names would exclude that one name in ten is different. ValueError for no prompts, values that are not bool, or another
+    number of units than of values.
     """
     hits = _vector(successes, "prompt")
     if np.asarray(successes).dtype != np.bool_:
         raise ValueError(f"a share is taken of bool values, got {np.asarray(successes).dtype}")
     member, _ = _unit_index(units, expected=len(hits))
-    value = float(hits.mean())
-    effective = len(hits) / max(1.0, _design_effect(hits, member))
+    value, sizes = float(hits.mean()), np.bincount(member)
+    effective = len(hits) ** 2 / float(sizes @ sizes)
     return _widened(value, *_clopper_pearson(value * effective, effective), len(hits), minimum)
 
 
@@ -97,18 +102,20 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     return _widened(value, low, high, min(a.n, b.n), max(a.minimum, b.minimum))
 
 
-def ratio_over_seeds(logs: Sequence[float] | Floats, minimum: int = 6) -> Estimate:
+def ratio_over_seeds(logs: Sequence[float] | Floats) -> Estimate:
     """A ratio from its logs, one a seed: `float[seed]`, +inf where the ratio is infinite ("never reached").
 
     Finite logs: the geometric mean with the t interval of the mean log. Else the median, which is infinite
     where the upper of the two middle values is, with its order-statistic interval. One seed: [0, inf], for
-    nothing is known of the spread. ValueError for no seeds or a NaN.
+    nothing is known of the spread. Fewer than SEEDS_TO_PASS seeds may fail a gate but pass none. ValueError for no
+    seeds or a NaN.
     """
     data = np.sort(_vector(logs, "seed"))
     centre, low, high = _t_limits(data) if np.isfinite(data).all() else _median_limits(data)
     if len(data) == 1:
         low, high = -math.inf, math.inf
-    return _widened(_exp(centre), _exp(low), _exp(high), len(data), minimum)
+    interval = _widened(_exp(centre), _exp(low), _exp(high), len(data), 0)
+    return replace(interval, minimum_to_pass=SEEDS_TO_PASS)
 
 
 def _t_limits(data: Floats) -> tuple[float, float, float]:
@@ -134,31 +141,6 @@ def _median_limits(ordered: Floats) -> tuple[float, float, float]:
 def _trimmed(n: int) -> int:
     """How many values each end may lose: the largest c with P(Binomial(n, 1/2) <= c) <= 2.5 %, else 0."""
     return next(c for c in range(n) if bdtr(c + 1, n, 0.5) > TAIL)
-
-
-def _design_effect(hits: Floats, member: Indices) -> float:
-    """Kish 1965, chapter 5: 1 + (m - 1) rho, with m = sum of squared unit sizes / n for unequal units.
-
-    1 where the outcome is constant or every prompt is a unit; n where all prompts are one unit.
-    """
-    sizes = np.bincount(member)
-    if len(np.unique(hits)) == 1 or len(sizes) == len(hits):
-        return 1.0
-    if len(sizes) == 1:
-        return float(len(hits))
-    weighted_size = float(sizes @ sizes) / len(hits)
-    return 1 + (weighted_size - 1) * _intraclass_correlation(hits, member, weighted_size)
-
-
-def _intraclass_correlation(hits: Floats, member: Indices, weighted_size: float) -> float:
-    """ANOVA estimate for a varying 0/1 outcome in unequal units (Donner 1986, Int. Stat. Review 54:67)."""
-    sizes = np.bincount(member)
-    n, count = len(hits), len(sizes)
-    means = np.bincount(member, weights=hits) / sizes
-    between = float(sizes @ (means - hits.mean()) ** 2) / (count - 1)
-    within = float(sizes @ (means * (1 - means))) / (n - count)
-    typical_size = (n - weighted_size) / (count - 1)
-    return (between - within) / (between + (typical_size - 1) * within)
 
 
 def _clopper_pearson(k: float, n: float) -> tuple[float, float]:

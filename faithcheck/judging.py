@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -104,8 +105,9 @@ def _verdict(
         if sentence is not None:
             return verdict, sentence, 0.0
     gated = [judged for judged in metrics if judged.verdict is not None]
-    if not gated:
-        raise ValueError(f"check {check.name} measured none of its gated metrics")
+    missing = sorted(set(check.gates) - {judged.metric.name for judged in gated})
+    if missing:
+        raise ValueError(f"check {check.name} did not measure {', '.join(missing)}")
     verdict = worst(judged.verdict for judged in gated if judged.verdict)
     deciding = [judged for judged in gated if judged.verdict is verdict]
     sentence = "; ".join(_sentence(check, judged) for judged in deciding)
@@ -129,6 +131,8 @@ def interval_text(metric: Metric) -> str:
     estimate = metric.estimate
     if estimate is None:
         return "not reached"
+    value = f"{estimate.value:.3g}" if math.isfinite(estimate.value) else "not reached"
     if estimate.low == estimate.high:
-        return f"{estimate.value:.3g}"
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+        return value
+    low, high = (f"{x:.3g}" if math.isfinite(x) else "unbounded" for x in (estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"

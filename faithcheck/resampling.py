@@ -19,7 +19,10 @@ _SEED = 0
 
 
 class Resampling:
-    """The bootstrap draws of one set of prompts, by unit. Fixed seed: the same prompts give the same intervals."""
+    """The bootstrap draws of one set of prompts, by unit. Fixed seed: the same prompts give the same intervals.
+
+    With fewer than MINIMUM_UNITS units the intervals are unbounded, so that no gate can pass or fail on them.
+    """
 
     def __init__(self, units: npt.ArrayLike):
         units = np.asarray(units)
@@ -29,7 +32,11 @@ class Resampling:
 
     def estimates(self, statistics: Callable[[Weights], Mapping[str, Weights]]) -> dict[str, Estimate]:
         """The estimates of named statistics, which map prompt weights float[draw, prompt] to float[draw]."""
-        values, draws = statistics(self._all), statistics(self._draws)
+        values = statistics(self._all)
+        if self.units < MINIMUM_UNITS:
+            unknown = {name: (float(value[0]), -np.inf, np.inf) for name, value in values.items()}
+            return {name: Estimate(*limits, self.n, MINIMUM_PROMPTS) for name, limits in unknown.items()}
+        draws = statistics(self._draws)
         return {name: bootstrap(draws[name], float(values[name][0]), self.n, MINIMUM_PROMPTS) for name in values}
 
     def mean(self, values: npt.ArrayLike) -> Estimate:

@@ -28,8 +28,8 @@ AGREES = 0.5
 """Least Pearson r of a consistent node."""
 EFFECT, NO_EFFECT = 0.5, 0.1
 """Standard deviations from which an effect is one, and below which there is none."""
-BEARS = 0.05
-"""A position bears a role for a node where it holds at least this share of the node's causal weight."""
+BEARS = 0.5
+"""A position bears a role for a node where it holds at least this part of an even share of the node's causal weight."""
 _CONSTANT = 1e-9
 """Variance over mean square below which an activation is constant: float32 noise."""
 
@@ -141,7 +141,8 @@ def _roles(prompts: PromptSet, x: Tensor, y: Tensor, w: Tensor) -> Iterator[Role
     rows = torch.arange(len(prompts), device=x.device)
     for place in prompts.roles.values():
         circuit, model = (v[rows, place].T.cpu().numpy() for v in (x, y))
-        bears = w[rows, place].mean(0).cpu().numpy() >= BEARS
+        even = 1 / (prompts.positions + 1)
+        bears = ((w[rows, place] / even[:, None]).mean(0) >= BEARS).cpu().numpy()
         for one, other in _contrasts(prompts):
             yield Role(circuit, model, bears, one, other)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from faithcheck.model import Model
@@ -10,5 +11,6 @@ from faithcheck.prompts import PromptSet
 
 def norm_scales(model: Model, prompts: PromptSet) -> dict[str, Tensor]:
     """{norm: float[1, prompt, pos]}, the scales the full model divides by on these prompts."""
-    captured = model.run(prompts.tokens, positions=prompts.positions, capture=tuple(model.norms)).captured
+    with torch.no_grad():
+        captured = model.run(prompts.tokens, positions=prompts.positions, capture=tuple(model.norms)).captured
     return {norm: captured[norm] for norm in model.norms}

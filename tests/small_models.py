@@ -94,6 +94,7 @@ def prompt_set(tokens, positions, targets, distractors, classes=None) -> PromptS
         distractors=distractors,
         classes=torch.zeros_like(positions) if classes is None else classes,
         units=torch.arange(len(tokens)),
+        frames=torch.arange(len(tokens)),
         variables={},
         levels={},
         roles={"last": positions},

@@ -184,7 +184,6 @@ def test_distance_from_uniform_over_the_visible_keys(row, distance):
     assert from_uniform(pattern).tolist() == pytest.approx([0.0, distance, 0.0])
 
 
-@pytest.mark.xfail(strict=True, reason="compare_heads indexes a whole pattern by the rank among the used heads")
 def test_the_second_head_alone_is_compared_with_itself(tmp_path):
     # Head 1 complete, head 0 not in the circuit: the patterns are equal, 0.
     home = bench(tmp_path, (6, 18), (30.0, 30.0))

@@ -1,8 +1,10 @@
 """generalization: models whose preferred answer is known for every prompt, on the held-out split and on a shift."""
 
 import math
+from dataclasses import replace
 
 import pytest
+import torch
 from fake_models import (
     FEMALE,
     MALE,
@@ -43,13 +45,21 @@ def bench(tmp_path, *turns, own=EVERY, amplitude=6.0, base=None, **task):
     return bench_of(model, write_task(tmp_path, **task))
 
 
+def each_its_own(home):
+    """The bench with every prompt an independent unit: 140 of them, where its names are only 14."""
+    for split in ("test", "odd"):
+        prompts = home.prompts(split)
+        home._prompts[split] = replace(prompts, units=torch.arange(len(prompts)))
+    return home
+
+
 def gap(subject):
     return metric_of(CHECK.measure(subject), "disagreement_gap", "odd")
 
 
 def test_the_gap_is_the_share_of_disagreements_on_the_shift_minus_that_on_the_held_out_split(tmp_path):
     # Node 0 alone. The model turns round after 3 of 10 odd actions (42 of 140) and 1 of 10 test actions (14 of 140).
-    estimate = gap(subject_of(bench(tmp_path, ODD[:3], TEST[:1]), mlp_neuron=[0]))
+    estimate = gap(subject_of(each_its_own(bench(tmp_path, ODD[:3], TEST[:1])), mlp_neuron=[0]))
     assert estimate.value == pytest.approx(42 / 140 - 14 / 140)
     assert estimate.n == 140
     # Clopper-Pearson: [0.2255, 0.3832] and [0.0558, 0.1621]; MOVER: 0.2 -/+ sqrt of the squared distances.
@@ -66,12 +76,19 @@ def test_a_right_circuit_of_a_model_that_is_wrong_on_the_shift_fails(tmp_path):
 
 def test_a_circuit_that_is_wrong_where_the_model_is_wrong_passes(tmp_path):
     # No disagreement in 140 on either side: Clopper-Pearson gives up to 1 - 0.025^(1/140) = 0.026.
-    subject = subject_of(bench(tmp_path, ODD), mlp_neuron=[0, 1])
+    subject = subject_of(each_its_own(bench(tmp_path, ODD)), mlp_neuron=[0, 1])
     finding = finding_of(CHECK, subject)
     estimate = finding.metrics[0].metric.estimate
     assert finding.verdict is Verdict.PASS
     assert (estimate.value, estimate.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 140), abs=1e-9))
     assert metric_of(CHECK.measure(subject), "accuracy_gap").value == 0.0
+
+
+def test_agreement_on_fourteen_names_leaves_it_open(tmp_path):
+    # 0 of 14 independent units: up to 1 - 0.025^(1/14) = 0.23 could still disagree.
+    finding = finding_of(CHECK, subject_of(bench(tmp_path, ODD), mlp_neuron=[0, 1]))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.metrics[0].metric.estimate.high == pytest.approx(1 - 0.025 ** (1 / 14), abs=1e-9)
 
 
 def test_disagreement_that_is_as_common_on_held_out_prompts_is_not_held_against_the_circuit(tmp_path):
@@ -89,7 +106,7 @@ def test_a_few_contradictions_leave_it_open(tmp_path):
 def test_fewer_than_100_prompts_on_which_the_model_is_confident_decide_nothing(tmp_path, unsure, n, verdict):
     # After an unsure action the difference is 2: p = 0.88 < 0.9. 14 prompts an action.
     own = table(dict.fromkeys(ODD[:unsure], 2 / 6), 1.0)
-    finding = finding_of(CHECK, subject_of(bench(tmp_path, own=own), mlp_neuron=[0]))
+    finding = finding_of(CHECK, subject_of(each_its_own(bench(tmp_path, own=own)), mlp_neuron=[0]))
     assert finding.metrics[0].metric.estimate.n == n
     assert finding.verdict is verdict
     assert ("needs at least 100 prompts, had 98" in finding.reason) is (n == 98)
@@ -183,7 +200,6 @@ def test_the_logit_differences_of_model_and_circuit_are_kept(tmp_path):
     assert kept[0].tolist() == [-6.0, 6.0]
 
 
-@pytest.mark.xfail(strict=True, reason="a tie counts as preferring the distractor")
 def test_a_circuit_that_prefers_neither_answer_does_not_agree_with_the_model(tmp_path):
     # The circuit says nothing after odd actions, the model is wrong there: 140 of 140 are not the model's behaviour.
     model = Readout(
@@ -194,7 +210,6 @@ def test_a_circuit_that_prefers_neither_answer_does_not_agree_with_the_model(tmp
     assert gap(subject_of(bench_of(model, write_task(tmp_path)), mlp_neuron=[0])).value == 1.0
 
 
-@pytest.mark.xfail(strict=True, reason="the units of a shift are not counted")
 def test_a_shift_of_two_names_is_too_few_units_for_a_pass(tmp_path):
     # 2 names x 60 actions: 120 confident prompts, 2 independent units.
     many = [f"{action} {other}" for action in ODD for other in TEST[:6]]
@@ -202,7 +217,6 @@ def test_a_shift_of_two_names_is_too_few_units_for_a_pass(tmp_path):
     assert finding_of(CHECK, subject_of(home, mlp_neuron=[0])).verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.xfail(strict=True, reason="the placeholder 0.0 counts as within the margin")
 def test_a_circuit_without_a_confident_prompt_is_not_counted_as_generalizing(tmp_path):
     # After every odd action the difference is 1: p = 0.73, no confident prompt.
     own = table(dict.fromkeys(ODD, 1 / 6), 1.0)
@@ -211,7 +225,6 @@ def test_a_circuit_without_a_confident_prompt_is_not_counted_as_generalizing(tmp
     assert shares != [1.0]
 
 
-@pytest.mark.xfail(strict=True, reason="raises ValueError, which becomes an ERROR")
 def test_a_task_without_a_shift_is_not_applicable(tmp_path):
     from dataclasses import replace
 

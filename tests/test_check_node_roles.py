@@ -228,7 +228,6 @@ class TestRecords:
         # The last layer's output counts at the last position only.
         assert [bool(role.bears[3]) for role in found.roles] == [False, True]
 
-    @pytest.mark.xfail(strict=True, reason="each of more than 20 visible positions holds less than BEARS")
     def test_a_value_node_bears_its_role_at_the_name_in_long_prompts_too(self, tmp_path):
         # 1 name, 22 other words: every visible position has 1/23 = 4.3 % of the weight.
         model = Attention([table({})] * 2, [SIGN, -2 * SIGN], [0.0, 0.0], [[1.0], [1.0]], [pronoun(6.0)], pool=True)

@@ -134,7 +134,7 @@ class TestSizeRatio:
     def test_fewer_than_six_seeds_do_not_pass(self, home):
         finding = method_finding(CHECK, CHECK.measure(home, trials([None] * 5)))
         assert finding.verdict is Verdict.INCONCLUSIVE
-        assert "needs at least 6 seeds, had 5" in finding.reason
+        assert "needs at least 6 seeds to pass, had 5" in finding.reason
 
     def test_where_no_seed_found_a_circuit_of_the_task_there_is_nothing_to_compare(self, home):
         finding = method_finding(CHECK, CHECK.measure(home, trials([20] * 6, task=None)))
@@ -242,27 +242,23 @@ class TestLabels:
         assert isinstance(found, Measurement)
         assert "cross-entropy over the whole vocabulary on this task is 0.69" in found.not_applicable
 
-    @pytest.mark.xfail(strict=True, reason="raises UserError, which stops the method's extractions as an ERROR")
     def test_a_declared_label_that_the_tokenizer_does_not_know_is_replaced(self, tmp_path):
         home = bench(tmp_path)
         home.task = replace(home.task, nonsense={"female": "zebra", "male": "is"})
         assert len(CHECK.controls(home, range(6))) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="an undecided control is put into the metric as infinite")
 def test_an_undecided_control_is_not_counted_as_infinite(home):
     finding = method_finding(CHECK, CHECK.measure(home, trials([None] * 6, out_of_reach=False)))
     assert finding.metrics[0].verdict is not Verdict.PASS
 
 
-@pytest.mark.xfail(strict=True, reason="six seeds are asked for a FAIL too")
 def test_fewer_than_six_seeds_can_fail(home):
     # Four ratios of about 1.2: no interval that four seeds allow reaches 10.
     finding = method_finding(CHECK, CHECK.measure(home, trials([12, 12, 13, 12])))
     assert finding.verdict is Verdict.FAIL
 
 
-@pytest.mark.xfail(strict=True, reason="it says that the method needs no circuit")
 def test_the_sentence_of_unreached_controls_says_that_no_circuit_was_found(home):
     finding = method_finding(CHECK, CHECK.measure(home, trials([None] * 6)))
     assert "finds no circuit" in finding.reason

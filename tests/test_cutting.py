@@ -171,7 +171,6 @@ def test_scores_without_a_positive_one_or_a_difference_give_the_empty_circuit(fl
     assert found.loss == pytest.approx(0.2, rel=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: an empty circuit that meets the target is said not to")
 def test_an_empty_circuit_that_meets_the_target_is_reached():
     found = cut(Fake(6, lambda kept: 0.1), [0.0] * 6)
     assert found.loss <= TARGET

@@ -168,18 +168,15 @@ class TestShare:
         assert estimate.n == 4
 
     def test_units_of_unequal_size(self):
-        # TT | TFFF: MSB = 2 * 0.5^2 + 4 * 0.25^2 = 0.75, MSW = 4 * (1/4 * 3/4) / 4 = 0.1875, m = 20/6,
-        # m0 = 6 - 20/6 = 8/3; rho = 0.5625 / (0.75 + 5/3 * 0.1875) = 9/17; deff = 1 + 7/3 * 9/17 = 38/17;
-        # n_eff = 6 * 17/38 = 51/19, k_eff = 51/38.
-        n, k = 51 / 19, 51 / 38
+        # TT | TFFF: n_eff = 6^2 / (2^2 + 4^2) = 1.8, k_eff = 0.9.
+        n, k = 1.8, 0.9
         expected = beta.ppf(0.025, k, n - k + 1), beta.ppf(0.975, k + 1, n - k)
         estimate = share([True, True, True, False, False, False], [0, 0, 1, 1, 1, 1])
         assert limits(estimate) == pytest.approx(expected)
 
-    def test_units_that_differ_within_more_than_between_gain_nothing(self):
-        # deff < 1 counts as 1.
-        outcome = [True, False] * 10
-        assert limits(share(outcome, np.repeat(range(10), 2))) == limits(share(outcome, range(20)))
+    def test_an_outcome_that_never_varies_counts_once_a_unit(self):
+        # 280 prompts of 20 names, none true: the upper limit is that of 0 of 20.
+        assert limits(share([False] * 280, np.repeat(range(20), 14))) == pytest.approx((0.0, 0.16843), abs=1e-5)
 
     def test_a_varying_outcome_in_a_single_unit_counts_as_one_prompt(self):
         # n_eff = 1, k_eff = 0.5: limits of Beta(0.5, 1.5) and Beta(1.5, 0.5).
@@ -264,7 +261,7 @@ class TestRatioOverSeeds:
         estimate = ratio_over_seeds([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
         expected = math.exp(3.5 - 1.963315), math.exp(3.5 + 1.963315)
         assert limits(estimate) == pytest.approx(expected, rel=1e-5)
-        assert (estimate.value, estimate.n, estimate.minimum) == (pytest.approx(math.exp(3.5)), 6, 6)
+        assert (estimate.value, estimate.n, estimate.minimum_to_pass) == (pytest.approx(math.exp(3.5)), 6, 6)
 
     def test_the_value_is_the_geometric_mean(self):
         assert ratio_over_seeds(np.log([2.0, 8.0])).value == pytest.approx(4.0)
@@ -289,7 +286,7 @@ class TestRatioOverSeeds:
         assert limits(estimate) == pytest.approx((3.0, 9.0))
 
     def test_where_no_seed_reached_the_ratio_is_infinite(self):
-        assert ratio_over_seeds([INF] * 6) == Estimate(INF, INF, INF, n=6, minimum=6)
+        assert ratio_over_seeds([INF] * 6) == Estimate(INF, INF, INF, n=6, minimum_to_pass=6)
 
     def test_where_half_reached_the_median_is_infinite_and_the_lower_limit_is_not(self):
         estimate = ratio_over_seeds([0.0, 0.0, 0.0, INF, INF, INF])
@@ -298,11 +295,11 @@ class TestRatioOverSeeds:
     def test_fewer_than_six_censored_seeds_keep_both_ends_below_the_minimum(self):
         estimate = ratio_over_seeds([*np.log([2.0, 3.0]), INF])
         assert limits(estimate) == (pytest.approx(2.0), INF)
-        assert estimate.n < estimate.minimum
+        assert estimate.n < estimate.minimum_to_pass
 
     @pytest.mark.parametrize(("log", "value"), [(0.0, 1.0), (INF, INF)])
     def test_a_single_seed_says_nothing_of_the_spread(self, log, value):
-        assert ratio_over_seeds([log]) == Estimate(value, 0.0, INF, n=1, minimum=6)
+        assert ratio_over_seeds([log]) == Estimate(value, 0.0, INF, n=1, minimum_to_pass=6)
 
     def test_a_ratio_of_zero_takes_order_statistics_too(self):
         estimate = ratio_over_seeds([-INF, 0.0, 0.0, 0.0, 0.0, 0.0])

@@ -142,11 +142,10 @@ def test_a_gated_metric_without_a_number_is_refused():
 
 
 def test_a_check_that_measured_none_of_its_gated_metrics_is_refused():
-    with pytest.raises(ValueError, match="toy_check measured none of its gated metrics"):
+    with pytest.raises(ValueError, match="toy_check did not measure loss, size"):
         judged(Measurement([Metric("extra", PASSES)]))
 
 
-@pytest.mark.xfail(strict=True, reason="a missing gated metric passes unseen")
 def test_a_check_that_left_out_one_of_its_gated_metrics_does_not_pass():
     with pytest.raises(ValueError, match="size"):
         judged(Measurement([Metric("loss", PASSES)]))
@@ -187,7 +186,6 @@ def test_a_number_without_sampling_error_is_shown_alone(estimate, text):
     assert interval_text(Metric("loss", estimate)) == text
 
 
-@pytest.mark.xfail(strict=True, reason="shown as inf")
 def test_what_was_never_reached_is_not_shown_as_a_number():
     estimate = Estimate(math.inf, math.inf, math.inf, 6, 6)
     assert interval_text(Metric("size_ratio", estimate)) == "not reached"

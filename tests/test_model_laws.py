@@ -245,7 +245,6 @@ def test_a_wrong_name_or_size_is_a_value_error_that_names_it(case):
         model.run(random_prompts(model)[0], **levers)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: only names that are neither norm, site nor pattern are refused here")
 @pytest.mark.parametrize("name", ["0.attn_in", "1.attn_pattern"])
 def test_a_norm_scale_for_what_is_no_norm_is_a_value_error(name):
     model = small_model()
@@ -253,7 +252,6 @@ def test_a_norm_scale_for_what_is_no_norm_is_a_value_error(name):
         model.run(random_prompts(model)[0], norm_scales={name: torch.ones(1, 1, 1)})
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a scale is captured as it was given, not as [member, prompt, pos]")
 def test_a_given_norm_scale_that_broadcasts_is_captured_at_every_prompt_and_position():
     model = small_model()
     tokens, _ = random_prompts(model)

@@ -294,7 +294,6 @@ def test_the_trace_has_the_loss_and_the_nodes_of_every_step():
     assert run.nodes[-1] < NODES
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the losses of a float64 model are put into a float32 tensor")
 def test_a_float64_model_is_pruned_too():
     method(steps=2).extract(problem(model=pronoun_model(torch.float64)))
 

@@ -54,7 +54,6 @@ def test_a_parameter_that_needs_gradients_is_changed_in_place():
     assert weight.tolist() == [[0, 2], [0, 4]]
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the recipe allows per_neuron 0, which no matrix survives")
 def test_no_weight_need_be_kept_in_every_row():
     weight = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     keep_largest(weight, 0.5, 0)

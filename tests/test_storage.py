@@ -34,7 +34,6 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, variant, share):
         assert torch.equal(found.tensors[name], tensor)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: sparse values are put into a float32 matrix, whatever their type")
 def test_a_float64_model_loads_as_it_was(tmp_path):
     saved = checkpoint(dtype=torch.float64)
     save(tmp_path / "m.safetensors", saved)
@@ -129,7 +128,6 @@ def test_a_wrong_file_is_refused_naming_the_file_and_the_tensor(tmp_path, case):
     assert "\n" not in refused(path, message)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: only `format` is checked; the rest of the metadata raises as it comes")
 @pytest.mark.parametrize("case", DAMAGED_METADATA)
 def test_damaged_metadata_is_refused_naming_the_file(tmp_path, case):
     path = tmp_path / "m.safetensors"

@@ -33,6 +33,8 @@ class Generalization:
     def measure(self, subject: Subject) -> Measurement:
         from faithcheck.intervals import difference
 
+        if not subject.bench.task.shifts:
+            return Measurement(not_applicable="the task declares no shift")
         home = _disagreement(subject, "test")
         metrics, evidence = [], {}
         for shift in subject.bench.task.shifts:
@@ -48,7 +50,7 @@ class Generalization:
 
         within: dict[str, list[bool]] = {}
         for metric in metrics:
-            if metric.name == "disagreement_gap" and metric.on and metric.estimate:
+            if metric.name == "disagreement_gap" and metric.on and metric.estimate and metric.estimate.n:
                 gap = Estimate.exact(metric.estimate.value, 1)
                 ok = gates[metric.name].judge(gap) is Verdict.PASS
                 within.setdefault(metric.on, []).append(ok)
@@ -82,15 +84,16 @@ def _disagreement(subject: Subject, split: str) -> Estimate:
     confident = model[0].softmax(-1).gather(1, answers).max(1).values >= CONFIDENT
     if not confident.any():
         return Estimate(0.0, 0.0, 1.0, 0, MINIMUM_CONFIDENT)
-    signs = [logit_difference(logits, prompts.targets, prompts.distractors)[0] > 0 for logits in (model, circuit)]
+    signs = [logit_difference(logits, prompts.targets, prompts.distractors)[0].sign() for logits in (model, circuit)]
     differ = (signs[0] != signs[1])[confident].cpu().numpy()
     return share(differ, prompts.units[confident].cpu().numpy(), MINIMUM_CONFIDENT)
 
 
 def _reported(subject: Subject, shift: str) -> tuple[list[Metric], Tensor]:
-    """The gap in accuracy and the divergences KL(model || circuit) on a shift; float[prompt, 2] logit differences."""
+    """Accuracy of the model minus that of the circuit, and KL(model || circuit); float[prompt, 2] logit differences."""
     import torch
 
+    from faithcheck.intervals import difference, share
     from faithcheck.losses import logit_difference
 
     prompts, resampling = subject.bench.prompts(shift), subject.bench.resampling(shift)
@@ -98,16 +101,17 @@ def _reported(subject: Subject, shift: str) -> tuple[list[Metric], Tensor]:
     differences = torch.cat(
         [logit_difference(logits, prompts.targets, prompts.distractors) for logits in (model, circuit)]
     )
-    right = (differences > 0).double()
+    units = prompts.units.cpu().numpy()
+    accuracies = [share(right.cpu().numpy(), units) for right in differences > 0]
     answers = torch.stack([prompts.targets, prompts.distractors], 1)
-    values = {
-        "accuracy_gap": right[0] - right[1],
+    divergences = {
         "kl_answers": _divergence(model[0].gather(1, answers), circuit[0].gather(1, answers)),
         "kl_vocabulary": _divergence(model[0], circuit[0]),
     }
-    metrics = [
+    metrics = [Metric("accuracy_gap", difference(*accuracies), subject.seed, on=shift)]
+    metrics += [
         Metric(name, resampling.mean(value.double().cpu().numpy()), subject.seed, on=shift)
-        for name, value in values.items()
+        for name, value in divergences.items()
     ]
     return metrics, differences.T.contiguous()
 

@@ -44,7 +44,7 @@ class NonsenseControl:
             return Measurement(not_applicable="fewer than two tokens can serve as nonsense labels for this model")
         controls = []
         for place, seed in enumerate(seeds):
-            if place == 0 and set(declared) <= set(eligible):
+            if place == 0 and declared is not None and set(declared) <= set(eligible):
                 controls.append(Control(seed, declared))
             else:
                 first, second = random.Random(f"{bench.task.fingerprint}/{seed}").sample(eligible, 2)
@@ -52,23 +52,17 @@ class NonsenseControl:
         return controls
 
     def measure(self, bench: Bench, trials: Sequence[Trial]) -> Measurement:
-        import math
-
         from faithcheck.intervals import ratio_over_seeds
 
         reported = [metric for trial in trials for metric in _sizes(trial)]
         evidence = _evidence(trials)
-        real_failed = [trial for trial in trials if not trial.real.reached]
+        real_failed = [trial for trial in trials if not (trial.real.reached and trial.real.size)]
         if len(real_failed) == len(trials):
             return Measurement(reported, evidence, not_applicable="the method found no circuit for the task itself")
-        logs = [
-            math.log(trial.contrast.size / trial.real.size) if trial.contrast.reached else math.inf
-            for trial in trials
-            if trial.real.reached
-        ]
-        ratio = ratio_over_seeds(logs)
         open_seeds = [t for t in trials if not t.contrast.reached and not t.out_of_reach]
-        metrics = [Metric("size_ratio", ratio, noun="seeds"), *reported]
+        logs = [_log_ratio(trial) for trial in trials if trial not in real_failed and trial not in open_seeds]
+        ratio = [Metric("size_ratio", ratio_over_seeds(logs), noun="seeds")] if logs else []
+        metrics = [*ratio, *reported]
         return Measurement(
             metrics, evidence, undecided=_undecided(real_failed, open_seeds), remark=_remark(bench, trials)
         )
@@ -81,8 +75,18 @@ class NonsenseControl:
                 f"the method also finds circuits for arbitrary labels, with only {ratio:.2g} times as many nodes: "
                 "that it finds a circuit says little about the model"
             )
-        times = "no circuit" if ratio == float("inf") else f"{ratio:.2g} times as many nodes"
-        return f"for arbitrary labels the method needs {times}"
+        if ratio == float("inf"):
+            return "for arbitrary labels the method finds no circuit"
+        return f"for arbitrary labels the method needs {ratio:.2g} times as many nodes"
+
+
+def _log_ratio(trial: Trial) -> float:
+    """log (nodes on nonsense / nodes on the task); +inf where no size was enough, -inf where none was needed."""
+    import math
+
+    if not trial.contrast.reached:
+        return math.inf
+    return math.log(trial.contrast.size / trial.real.size) if trial.contrast.size else -math.inf
 
 
 def eligible_tokens(bench: Bench) -> list[int]:
@@ -100,14 +104,16 @@ def eligible_tokens(bench: Bench) -> list[int]:
     return (unlikely & loss_floor & reached & ~answers).nonzero().flatten().tolist()
 
 
-def declared_labels(bench: Bench) -> tuple[int, int]:
-    """The task file's nonsense labels as tokens, in the order of the answer's levels."""
+def declared_labels(bench: Bench) -> tuple[int, int] | None:
+    """The task file's nonsense labels as tokens, in the order of the answer's levels; None where one is no token."""
+    from faithcheck.errors import UserError
     from faithcheck.prompts import answer_token
 
-    text = bench.prompts("test").texts[0]
-    first, second = (
-        answer_token(bench.model.tokenizer, text, bench.task.nonsense[level]) for level in bench.task.tokens
-    )
+    text, words = bench.prompts("test").texts[0], bench.task.nonsense
+    try:
+        first, second = (answer_token(bench.model.tokenizer, text, words[level]) for level in bench.task.tokens)
+    except UserError:
+        return None
     return first, second
 
 

@@ -69,7 +69,7 @@ class SparsePrune:
 def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
     """The prompts to train on, and those, of other frames, to choose the penalty on; all for both of few frames.
 
-    Masks fit the frames that they are trained on; a penalty chosen on the same ones favours the masks that fit them only.
+    Masks fit the frames that they are trained on: a penalty chosen on the same ones favours masks that fit no others.
     """
     import torch
 
@@ -84,7 +84,7 @@ def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
 
 
 def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:
-    """The scores that reach the target with the fewest nodes on the problem's prompts, else those of the lowest loss."""
+    """The scores that reach the target with the fewest nodes on these prompts, else those of the lowest loss."""
     from faithcheck.circuit import NodeScores
     from faithcheck.cutting import Cut, Cutter
     from faithcheck.scales import norm_scales
