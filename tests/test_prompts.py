@@ -64,8 +64,8 @@ def test_the_answer_position_is_the_last_token(train):
 
 
 def test_all_tensors_are_int64(train):
-    tensors = [train.tokens, train.positions, train.targets, train.distractors, train.classes, train.units]
-    tensors += [*train.variables.values(), *train.roles.values()]
+    tensors = [train.tokens, train.positions, train.targets, train.distractors, train.classes]
+    tensors += [train.units, train.frames, *train.variables.values(), *train.roles.values()]
     assert {t.dtype for t in tensors} == {torch.int64}
 
 
@@ -98,6 +98,12 @@ def test_prompts_share_a_unit_just_where_they_share_its_slots_value(train):
     for i, one in enumerate(values):
         assert [values[j] == one for j in range(18)] == (train.units == train.units[i]).tolist()
     assert sorted(set(train.units.tolist())) == [0, 1, 2]
+
+
+def test_prompts_share_a_frame_just_where_they_differ_in_unit_and_variables_only(train):
+    actions = ["sat down" in text for text in train.texts]
+    for i, one in enumerate(actions):
+        assert [action == one for action in actions] == (train.frames == train.frames[i]).tolist()
 
 
 def test_a_cap_keeps_as_many_prompts_of_each_answer_in_their_own_order(toy, train):
@@ -136,7 +142,7 @@ def test_select_takes_the_rows_of_everything(train):
     part = train.select(index)
     assert part.texts == tuple(train.texts[i] for i in (17, 2, 2))
     assert part.levels == train.levels
-    for name in ("tokens", "positions", "targets", "distractors", "classes", "units"):
+    for name in ("tokens", "positions", "targets", "distractors", "classes", "units", "frames"):
         assert torch.equal(getattr(part, name), getattr(train, name)[index])
     for mapping in ("variables", "roles"):
         for name, value in getattr(train, mapping).items():

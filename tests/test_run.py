@@ -1,0 +1,342 @@
+"""`faithcheck run`: verdicts, exit codes, and what a plugin that misbehaves comes to."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from faithcheck.bundled import bundled_dir
+from faithcheck.cli import main
+
+SUITE = """\
+faithcheck: 1
+model: stories-tiny
+tasks: [{tasks}]
+method: sparse_prune
+seeds: 2
+target_loss: 0.15
+checks: [{checks}]
+"""
+CHECKS = "nonsense_control, attention_agreement, node_roles, generalization, layernorm"
+PLUGINS = '''
+import sys
+import torch
+from faithcheck import NodeScores
+
+
+def scores(problem, value=1.0):
+    return {name: torch.full((site.size,), value) for name, site in problem.model.sites.items()}
+
+
+class Everything:
+    name = "everything"
+
+    def extract(self, problem):
+        return NodeScores(scores(problem))
+
+
+class Raises(Everything):
+    def extract(self, problem):
+        raise ValueError("no luck\\nsecond line")
+
+
+class Exits(Everything):
+    def extract(self, problem):
+        sys.exit(0)
+
+
+class WrongSites(Everything):
+    def extract(self, problem):
+        return NodeScores({"9.nowhere": torch.ones(3)})
+
+
+class WrongSizes(Everything):
+    def extract(self, problem):
+        return NodeScores({name: torch.ones(3) for name in problem.model.sites})
+
+
+class NotANumber(Everything):
+    def extract(self, problem):
+        return NodeScores(scores(problem, float("nan")))
+
+
+class Nothing(Everything):
+    def extract(self, problem):
+        return None
+
+
+class TooFew(Everything):
+    def extract_many(self, problems):
+        return []
+
+
+class NoExtract:
+    name = "no extract"
+
+
+class HatesPronouns(Everything):
+    def extract(self, problem):
+        if problem.prompts.texts[0].endswith(","):
+            raise ValueError("not these prompts")
+        return super().extract(problem)
+
+
+class CannotBeBuilt(Everything):
+    def __init__(self):
+        raise RuntimeError("no licence\\nsecond line")
+
+
+class BadCheck:
+    name = "bad_check"
+    scope = "circuit"
+    question = "does it crash?"
+    gates = {"number": "<= 1"}
+
+    def measure(self, subject):
+        raise KeyError("gone")
+
+    def sentence(self, metric, verdict):
+        return "a sentence"
+
+
+class BadControls(BadCheck):
+    scope = "method"
+
+    def controls(self, bench, seeds):
+        raise KeyError("no controls")
+
+
+class Ungated(BadCheck):
+    def measure(self, subject):
+        from faithcheck.check import Measurement
+        return Measurement()
+
+
+class BadSentence(BadCheck):
+    def measure(self, subject):
+        from faithcheck.check import Measurement, Metric
+        from faithcheck.estimate import Estimate
+        return Measurement([Metric("number", Estimate.exact(0, 1), subject.seed)])
+
+    def sentence(self, metric, verdict):
+        raise IndexError("no words")
+
+
+class SharesMemory(BadSentence):
+    def measure(self, subject):
+        from dataclasses import replace
+        rows = torch.arange(4.0)
+        return replace(super().measure(subject), evidence={"all": rows, "some": rows[:2]})
+
+    def sentence(self, metric, verdict):
+        return "a sentence"
+
+
+class BadEvidence(SharesMemory):
+    def measure(self, subject):
+        from dataclasses import replace
+        return replace(super().measure(subject), evidence={"a list": [1, 2]})
+'''
+
+
+@pytest.fixture
+def suite(tmp_path):
+    """Writes a suite, with plugins.py beside it."""
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+
+    def write(tasks="pronoun", checks=CHECKS):
+        path = tmp_path / "mine.yaml"
+        path.write_text(SUITE.format(tasks=tasks, checks=checks))
+        return path
+
+    return write
+
+
+def run(suite, *args):
+    """The exit code, result.json where there is one, and the folder."""
+    out = suite.parent / "out"
+    code = main(["run", str(suite), "--out", str(out), *args])
+    file = out / "result.json"
+    return code, json.loads(file.read_text()) if file.exists() else None, out
+
+
+def verdicts(result, task="pronoun"):
+    return {check["check"]: check["verdict"] for check in result["checks"] if check["task"] == task}
+
+
+def test_the_whole_model_is_faithful_but_fails_for_its_size(suite):
+    code, result, _ = run(suite(), "--method", "full", "--seeds", "6")
+    found = verdicts(result)
+    assert (code, result["verdict"], found.pop("sufficiency")) == (1, "FAIL", "FAIL")
+    assert "FAIL" not in found.values()
+    assert {found[name] for name in ("attention_agreement", "node_roles", "layernorm")} == {"PASS"}
+    gated = {metric["name"]: metric["verdict"] for metric in result["checks"][0]["metrics"]}
+    assert gated == {"loss": "PASS", "node_fraction": "FAIL"}
+    assert [circuit["seed"] for circuit in result["circuits"]] == list(range(6))
+
+
+def test_random_nodes_are_no_circuit_and_leave_the_other_checks_nothing_to_test(suite):
+    code, result, _ = run(suite(), "--method", "random", "--set", "method.fraction=0.02")
+    found = verdicts(result)
+    assert (code, found.pop("sufficiency")) == (1, "FAIL")
+    assert set(found.values()) == {"NOT_APPLICABLE"}
+    reasons = [check["reason"] for check in result["checks"][2:]]
+    assert all("no circuit to test" in reason for reason in reasons)
+    assert not any(circuit["reached"] for circuit in result["circuits"])
+
+
+def test_a_parameter_set_on_the_command_line_reaches_the_method_named_there(suite):
+    _, result, _ = run(suite(checks="sufficiency"), "--method", "random", "--set", "method.fraction=1.0")
+    assert result["method"] == {"name": "random", "parameters": {"fraction": 1.0}}
+    assert {circuit["size"] for circuit in result["circuits"]} == {1408}
+
+
+def test_a_misspelt_parameter_of_the_method_on_the_command_line_is_refused(suite, capsys):
+    code, result, _ = run(suite(), "--method", "random", "--set", "method.fractoin=1.0")
+    error = capsys.readouterr().err
+    assert (code, result) == (2, None)
+    assert "fractoin" in error
+    assert "did you mean 'fraction'?" in error
+
+
+def test_parameters_in_the_suite_belong_to_the_method_that_it_names(suite):
+    path = suite(checks="sufficiency")
+    path.write_text(path.read_text().replace("method: sparse_prune", "method: {name: sparse_prune, steps: 7}"))
+    code, result, _ = run(path, "--method", "full")
+    assert (code, result["method"]) == (1, {"name": "full", "parameters": {}})
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_a_task_that_the_model_cannot_do_leaves_nothing_to_check(suite, lenient):
+    path = suite(tasks="swapped.yaml")
+    task = (bundled_dir() / "tasks" / "pronoun.yaml").read_text()
+    (path.parent / "swapped.yaml").write_text(task.replace("{female: she, male: he}", "{female: he, male: she}"))
+    code, result, _ = run(path, *["--allow-inconclusive"] * lenient)
+    assert (code, result["verdict"]) == (0 if lenient else 4, "NOT_APPLICABLE")
+    assert set(verdicts(result).values()) == {"NOT_APPLICABLE"}
+    assert all("the model itself has a loss of" in check["reason"] for check in result["checks"])
+    assert result["circuits"] == []
+
+
+@pytest.mark.parametrize(("args", "code"), [([], 4), (["--allow-inconclusive"], 0)])
+def test_an_inconclusive_run_is_let_through_where_it_is_allowed(suite, args, code):
+    loose = ["--method", "full", "--set", "checks.sufficiency.gates.node_fraction=<= 1", "--seeds", "1"]
+    found, result, _ = run(suite(checks="nonsense_control"), *loose, *args)
+    assert (found, verdicts(result)) == (code, {"sufficiency": "PASS", "nonsense_control": "INCONCLUSIVE"})
+
+
+def test_a_run_whose_gates_all_pass_exits_0(suite):
+    loose = ["--method", "full", "--set", "checks.sufficiency.gates.node_fraction=<= 1", "--seeds", "1"]
+    code, result, _ = run(suite(checks="layernorm, node_roles, attention_agreement"), *loose)
+    assert (code, result["verdict"]) == (0, "PASS")
+
+
+def test_a_failure_is_no_success_where_inconclusive_is_allowed(suite):
+    code, _, _ = run(suite(), "--method", "random", "--allow-inconclusive")
+    assert code == 1
+
+
+def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
+    code, result, out = run(suite(checks="layernorm"), "--method", "plugins.py:Everything", "--seeds", "1")
+    assert (code, result["method"]) == (1, {"name": "plugins.py:Everything", "parameters": {}})
+    assert verdicts(result)["layernorm"] == "PASS"
+    assert (out / result["circuits"][0]["file"]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        ("Raises", "ValueError: no luck"),
+        ("Exits", "sys.exit(0)"),
+        ("WrongSites", "9.nowhere"),
+        ("WrongSizes", "0.attn_in has 64 nodes"),
+        ("NotANumber", "a score is NaN"),
+        ("Nothing", "NoneType"),
+        ("TooFew", "0 scores for"),
+        ("NoExtract", "extract"),
+    ],
+)
+def test_a_method_that_misbehaves_is_an_error_of_every_check_with_its_traceback(suite, capsys, method, reason):
+    code, result, out = run(suite(), "--method", f"plugins.py:{method}")
+    assert (code, result["verdict"]) == (3, "ERROR")
+    assert set(verdicts(result).values()) == {"ERROR"}
+    for check in result["checks"]:
+        assert reason in check["reason"]
+        assert "\n" not in check["reason"]
+        assert "Traceback" in (out / check["details"]).read_text()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_method_that_raises_on_one_task_leaves_the_others_their_verdicts(suite):
+    args = ("--method", "plugins.py:HatesPronouns", "--seeds", "1")
+    code, result, _ = run(suite(tasks="pronoun, questions", checks="layernorm"), *args)
+    assert code == 3
+    assert verdicts(result) == {"sufficiency": "ERROR", "layernorm": "ERROR"}
+    assert verdicts(result, "questions") == {"sufficiency": "FAIL", "layernorm": "PASS"}
+    assert {circuit["task"] for circuit in result["circuits"]} == {"questions"}
+
+
+def test_a_method_that_cannot_be_built_is_one_line_and_exit_3(suite, capsys):
+    code, _, _ = run(suite(), "--method", "plugins.py:CannotBeBuilt")
+    error = capsys.readouterr().err
+    assert code == 3
+    assert "RuntimeError: no licence" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("check", "reason"),
+    [
+        ("BadCheck", "KeyError"),
+        ("BadControls", "KeyError"),
+        ("Ungated", "did not measure number"),
+        ("BadSentence", "IndexError: no words"),
+        ("BadEvidence", "AttributeError"),
+    ],
+)
+def test_a_check_that_raises_is_an_error_and_the_other_checks_go_on(suite, check, reason):
+    code, result, out = run(suite(checks=f"plugins.py:{check}, layernorm"), "--method", "full", "--seeds", "1")
+    assert code == 3
+    assert verdicts(result) == {"sufficiency": "FAIL", "bad_check": "ERROR", "layernorm": "PASS"}
+    [error] = [entry for entry in result["checks"] if entry["verdict"] == "ERROR"]
+    assert reason in error["reason"]
+    assert "Traceback" in (out / error["details"]).read_text()
+
+
+def test_evidence_that_shares_memory_is_saved(suite):
+    code, result, _ = run(suite(checks="plugins.py:SharesMemory"), "--method", "full", "--seeds", "2")
+    assert (code, verdicts(result)["bad_check"]) == (1, "PASS")
+
+
+@pytest.mark.parametrize(
+    ("args", "setting"),
+    [(["--seeds", "1"], ("seeds", 1)), (["--set", "seeds=1"], ("seeds", 1)), (["--model", "stories-tiny"], ("seeds", 2))],
+)
+def test_what_the_command_line_says_is_in_the_result(suite, args, setting):
+    _, result, _ = run(suite(checks="sufficiency"), "--method", "full", *args)
+    key, value = setting
+    assert result["suite"][key] == value
+    assert len(result["circuits"]) == result["suite"]["seeds"]
+
+
+def test_the_model_named_on_the_command_line_is_the_one_that_runs(suite):
+    path = suite(checks="sufficiency")
+    path.write_text(path.read_text().replace("stories-tiny", "stories-sparse"))
+    _, result, _ = run(path, "--method", "full", "--seeds", "1", "--model", "stories-tiny")
+    assert (result["model"]["name"], result["suite"]["model"]) == ("stories-tiny", "stories-tiny")
+
+
+def test_the_output_folder_is_named_after_suite_and_method_where_none_is_given(suite, monkeypatch):
+    path = suite(checks="sufficiency")
+    monkeypatch.chdir(path.parent)
+    assert main(["run", "mine.yaml", "--method", "full", "--seeds", "1"]) == 1
+    assert (path.parent / "faithcheck-results" / "mine-full" / "result.json").is_file()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_refused(suite, capsys):
+    code, result, _ = run(suite(), "--device", "cuda")
+    assert (code, result) == (2, None)
+    assert "no GPU" in capsys.readouterr().err
