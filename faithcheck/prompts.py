@@ -82,6 +82,10 @@ def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) 
     rows = [_tokens(tokenizer, task, p.text) for p in prompts]
     width = max(map(len, rows))
     answers = _answer_tokens(tokenizer, task, prompts[0].text)
+    if "last" in prompts[0].roles:
+        raise UserError(
+            f"task {task.name}: a slot that carries a variable cannot be called last, the answer position is"
+        )
     classes = [list(task.tokens).index(p.answer) for p in prompts]
     units, frames = (
         {key: i for i, key in enumerate(dict.fromkeys(keys))}
@@ -151,7 +155,10 @@ def _answer_tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
 
 
 def _role(tokenizer: Tokenizer, row: list[int], prompt: Prompt, name: str) -> int:
-    prefix = tokenizer.encode(prompt.text[: prompt.roles[name][1]])
-    if row[: len(prefix)] != prefix:
+    try:
+        prefix = tokenizer.encode(prompt.text[: prompt.roles[name][1]])
+    except ValueError:
+        prefix = []
+    if not prefix or row[: len(prefix)] != prefix:
         raise UserError(f"{prompt.text!r}: the value of {name} does not end at a token")
     return len(prefix) - 1

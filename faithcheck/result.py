@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faithcheck.errors import Location, UserError
 from faithcheck.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Result:
             return 130
         lenient = 0 if allow_inconclusive else 4
         codes = {Verdict.ERROR: 3, Verdict.FAIL: 1, Verdict.PASS: 0, Verdict.INCONCLUSIVE: lenient}
-        return codes.get(self.verdict, 4)
+        return codes.get(self.verdict, lenient)
 
     def to_data(self) -> dict[str, Any]:
         """The content of result.json."""
@@ -74,12 +74,30 @@ class Result:
 
 
 def prepare(out: Path) -> None:
-    """Make the output folder; an earlier run's result.json, circuits and evidence in it are removed."""
-    if (out / "result.json").exists():
-        (out / "result.json").unlink()
-        for folder in ("circuits", "evidence", "errors"):
-            shutil.rmtree(out / folder, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
+    """Make the output folder; what an earlier run wrote there is removed. Raises UserError where it cannot be made."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for file in _written_before(out):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write results there: {error.strerror}", Location(str(out))) from None
+
+
+def _written_before(out: Path) -> Iterator[Path]:
+    """The files that the result.json in a folder names, and that file; none where it is no result of ours."""
+    try:
+        data = json.loads((out / "result.json").read_text())
+        if not str(data["schema"]).startswith("faithcheck.result/"):
+            return
+        named = [circuit["file"] for circuit in data["circuits"]]
+        for check in data["checks"]:
+            named += [check[key] for key in ("details",) if key in check]
+            named += [check["evidence"]["file"]] if "evidence" in check else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    folders = {"circuits", "evidence", "errors"}
+    yield from (out / name for name in named if len(Path(name).parts) == 2 and Path(name).parts[0] in folders)
+    yield out / "result.json"
 
 
 def record_circuit(out: Path, found: CircuitFound) -> dict[str, Any]:

@@ -78,7 +78,12 @@ def test_a_result_has_the_keys_of_its_schema(folder):
 
 def test_the_suite_in_a_result_is_the_one_that_ran(folder):
     suite = strict(folder / "result.json")["suite"]
-    assert (suite["model"], suite["seeds"], suite["target_loss"], suite["ablation"]) == ("stories-tiny", 1, 0.15, "zero")
+    assert (suite["model"], suite["seeds"], suite["target_loss"], suite["ablation"]) == (
+        "stories-tiny",
+        1,
+        0.15,
+        "zero",
+    )
     assert [task["name"] for task in suite["tasks"]] == ["pronoun"]
     gates = {check["name"]: check["gates"] for check in suite["checks"]}
     assert gates["sufficiency"] == {"loss": "<= target_loss + 0.05", "node_fraction": "<= 0.1"}
@@ -159,7 +164,7 @@ def test_a_gated_metric_names_its_gate_with_its_numbers_filled_in(tmp_path):
     assert (entry["gate"], entry["verdict"]) == ("<= 0.25", "FAIL")
 
 
-SETS = [combo for size in range(6) for combo in itertools.combinations(Verdict, size)]
+SETS = [combo for size in range(1, 6) for combo in itertools.combinations(Verdict, size)]
 
 
 def result_of(tmp_path, verdicts, interrupted=False):
@@ -167,7 +172,7 @@ def result_of(tmp_path, verdicts, interrupted=False):
     return Result(tmp_path, {}, None, {}, {}, checks=checks, interrupted=interrupted)
 
 
-@pytest.mark.parametrize("verdicts", SETS, ids=lambda found: "+".join(v.value for v in found) or "nothing")
+@pytest.mark.parametrize("verdicts", SETS, ids="+".join)
 def test_exit_codes_and_the_verdict_follow_the_first_that_holds(tmp_path, verdicts):
     result = result_of(tmp_path, verdicts)
     first = next((v for v in ("ERROR", "FAIL", "INCONCLUSIVE", "PASS") if v in verdicts), "NOT_APPLICABLE")
@@ -176,7 +181,7 @@ def test_exit_codes_and_the_verdict_follow_the_first_that_holds(tmp_path, verdic
     assert result.exit_code(allow_inconclusive=True) == {"ERROR": 3, "FAIL": 1}.get(first, 0)
 
 
-@pytest.mark.parametrize("verdicts", SETS, ids=lambda found: "+".join(v.value for v in found) or "nothing")
+@pytest.mark.parametrize("verdicts", SETS, ids="+".join)
 def test_an_interrupted_run_exits_130_and_is_never_a_pass(tmp_path, verdicts):
     result = result_of(tmp_path, verdicts, interrupted=True)
     assert {result.exit_code(), result.exit_code(allow_inconclusive=True)} == {130}

@@ -20,7 +20,7 @@ target_loss: 0.15
 checks: [{checks}]
 """
 CHECKS = "nonsense_control, attention_agreement, node_roles, generalization, layernorm"
-PLUGINS = '''
+PLUGINS = """
 import sys
 import torch
 from faithcheck import NodeScores
@@ -138,7 +138,7 @@ class BadEvidence(SharesMemory):
     def measure(self, subject):
         from dataclasses import replace
         return replace(super().measure(subject), evidence={"a list": [1, 2]})
-'''
+"""
 
 
 @pytest.fixture
@@ -312,7 +312,11 @@ def test_evidence_that_shares_memory_is_saved(suite):
 
 @pytest.mark.parametrize(
     ("args", "setting"),
-    [(["--seeds", "1"], ("seeds", 1)), (["--set", "seeds=1"], ("seeds", 1)), (["--model", "stories-tiny"], ("seeds", 2))],
+    [
+        (["--seeds", "1"], ("seeds", 1)),
+        (["--set", "seeds=1"], ("seeds", 1)),
+        (["--model", "stories-tiny"], ("seeds", 2)),
+    ],
 )
 def test_what_the_command_line_says_is_in_the_result(suite, args, setting):
     _, result, _ = run(suite(checks="sufficiency"), "--method", "full", *args)

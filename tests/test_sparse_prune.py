@@ -13,6 +13,7 @@ from faithcheck_circuits.transformer.model import SparseTransformer
 from plain_forward import plain_forward
 from small_models import Words, prompt_set, random_tensors, small_config, small_model
 
+from faithcheck import cutting
 from faithcheck.ablation import Ablation
 from faithcheck.circuit import Convergence, NodeScores
 from faithcheck.cutting import Cutter
@@ -105,6 +106,11 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(usual):
     assert all(torch.equal(again.scores[site], usual.scores[site]) for site in MODEL.sites)
     assert again.convergence == usual.convergence
     assert any(not torch.equal(other.scores[site], usual.scores[site]) for site in MODEL.sites)
+
+
+def test_the_seed_also_counts_where_no_frame_is_held_out():
+    runs = [method(steps=8).extract(problem(prompts=framed(1), seed=seed)) for seed in (0, 1)]
+    assert any(not torch.equal(runs[0].scores[site], runs[1].scores[site]) for site in MODEL.sites)
 
 
 def test_random_numbers_drawn_elsewhere_do_not_count(usual):
@@ -206,6 +212,19 @@ def test_the_penalty_is_judged_on_the_held_out_frames(monkeypatch, worse):
     assert set(seen) == {_parts(problem(prompts=framed(12)))[0].texts}
 
 
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_penalties_are_compared_under_the_problems_norms(monkeypatch, norms):
+    seen = []
+
+    def spy(*given):
+        seen.append(Cutter(*given))
+        return seen[-1]
+
+    monkeypatch.setattr(cutting, "Cutter", spy)
+    method(steps=2).extract(problem(norms=norms))
+    assert {cutter.norms for cutter in seen} == {norms}
+
+
 def test_a_penalty_that_turns_every_node_off_ends_without_a_circuit():
     scores = method(k_coef=100.0, sweep=(1.0,), full_every=4).extract(problem())
     assert scores.convergence.nodes == 0
@@ -263,6 +282,31 @@ def test_the_first_step_of_adamw_decays_each_parameter_and_moves_it_by_the_learn
 def test_a_penalty_that_outweighs_the_loss_lowers_every_parameter():
     run, _, start = one_prompt_runs("live", lr=0.02, weight_decay=0.0, k_coef=1e4)
     assert all((run.scores[site] < tau).all() for site, tau in start.items())
+
+
+HEAVY = {"k_coef": 1e7, "weight_decay": 0.0}
+"""A penalty beside which the loss does not count: the gradient of tau is k_coef s (1 - s) / temperature."""
+
+
+def test_the_learning_rate_falls_to_0_in_equal_steps():
+    """Under a constant gradient Adam moves by the learning rate: in all by lr (1 + 3/4 + 2/4 + 1/4)."""
+    values = {"steps": 4, "lr": 0.02, "heaviside_temp": 1e3, "init_noise_bias": 0.5, "full_every": 1, **HEAVY}
+    [run] = train_masks([(problem(), 1.0)], method(**values).parameters)
+    noise = torch.randn(NODES, generator=torch.Generator().manual_seed(0))
+    moved = 0.5 + 0.01 * noise - torch.cat(list(run.scores.values()))
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.02 * 2.5), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_the_backward_pass_is_a_sigmoids_derivative_clipped_to_a_root_mean_square_of_1(temperature):
+    tau = torch.linspace(-0.9, 0.9, NODES)
+    state = training(tau, members=1, heaviside_temp=temperature, **HEAVY)
+    state._step([state._whole(torch.arange(1))], torch.arange(16), 0.02)
+    gradient = state.mean[0, :-1] / 0.1
+    s = torch.sigmoid(tau / temperature)
+    expected = s * (1 - s) / (s * (1 - s)).square().mean().sqrt()
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=0)
+    assert float(gradient.square().mean()) == pytest.approx(1, rel=1e-5)
 
 
 def training(tau, members=3, **parameters):

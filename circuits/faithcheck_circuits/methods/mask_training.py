@@ -119,7 +119,7 @@ class _MaskTraining:
         self.sizes = [site.size for site in self.model.sites.values()]
         self.total = sum(self.sizes)
         self.generator = torch.Generator().manual_seed(self.problem.seed)
-        noise = torch.randn(self.total, generator=self.generator).to(device)
+        noise = torch.randn(self.total, generator=self.generator).to(device, self.model.dtype)
         start = parameters.init_noise_bias + parameters.init_noise_scale * noise
         self.tau = torch.cat([start, start.new_full((1,), -1.0)]).repeat(len(runs), 1).clamp(-1, 1)
         self.mean, self.square, self.count = (torch.zeros_like(self.tau) for _ in range(3))
@@ -179,7 +179,7 @@ class _MaskTraining:
 
     def _step(self, groups: Sequence[_Group], batch: Tensor, lr: float) -> Tensor:
         """One AdamW step (Loshchilov and Hutter 2019) on each group's active nodes; the task loss, float[member]."""
-        losses = torch.empty(len(self.tau), device=self.tau.device)
+        losses = self.tau.new_empty(len(self.tau))
         for group in groups:
             tau = self.tau[group.rows].gather(1, group.active).requires_grad_()
             mask: Tensor = _Heaviside.apply(tau, self.p.heaviside_temp)

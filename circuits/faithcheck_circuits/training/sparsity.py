@@ -23,5 +23,7 @@ def keep_largest(weight: Tensor, share: float, per_neuron: int) -> None:
         return
     size = weight.abs()
     threshold = size.flatten().kthvalue(weight.numel() - kept + 1).values if kept else torch.inf
-    row = size.topk(min(per_neuron, weight.shape[1]), dim=1).values[:, -1:]
-    weight.mul_((size >= threshold) | (size >= row))
+    keep = size >= threshold
+    if per_neuron:
+        keep |= size >= size.topk(min(per_neuron, weight.shape[1]), dim=1).values[:, -1:]
+    weight.mul_(keep)

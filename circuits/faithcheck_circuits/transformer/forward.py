@@ -38,6 +38,7 @@ class Pass:
             scale = torch.sqrt(x.square().mean(-1) + self.network.config.norm_eps)
         else:
             scale = self._at_positions(_lead(given, 3), -1)
+            scale = scale.expand(torch.broadcast_shapes(scale.shape, x.shape[:-1]))
         self.keep(name, scale)
         return scale.unsqueeze(-1)
 

@@ -58,7 +58,10 @@ class _Runnable:
             if value.shape[-1] != self.sites[site].size:
                 raise ValueError(f"{site} has {self.sites[site].size} nodes, got {value.shape[-1]}")
         patterns = [f"{layer}.attn_pattern" for layer in range(self.config.layers)]
-        for name in [*(norm_scales or {}), *capture]:
+        for name in norm_scales or {}:
+            if name not in self.norms:
+                raise ValueError(f"{self.name} has no norm {name!r}")
+        for name in capture:
             if name not in self.norms and name not in self.sites and name not in patterns:
                 raise ValueError(f"{self.name} has no site, norm or pattern {name!r}")
 

@@ -61,12 +61,18 @@ def load(path: Path) -> Checkpoint:
         raise UserError(f"cannot read the model: {error}", Location(str(path))) from error
     if about.get("format") != FORMAT:
         raise UserError(f"not a model of format {FORMAT}", Location(str(path)))
-    config = Config.model_validate_json(about["config"])
+    try:
+        config = Config.model_validate_json(about["config"])
+        name, vocabulary, sample = about["name"], json.loads(about["vocabulary"]), json.loads(about["sample_text"])
+        if len(vocabulary) != config.vocabulary:
+            raise ValueError(f"{len(vocabulary)} words for a vocabulary of {config.vocabulary}")
+    except (KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the model's metadata is damaged: {reason}", Location(str(path))) from None
     tensors = {name: _dense(stored, name, shape, path) for name, shape in config.shapes().items()}
     if stored:
         raise UserError(f"unknown tensor {sorted(stored)[0]!r}", Location(str(path)))
-    vocabulary, sample = json.loads(about["vocabulary"]), json.loads(about["sample_text"])
-    return Checkpoint(about["name"], config, tensors, vocabulary, sample)
+    return Checkpoint(name, config, tensors, vocabulary, sample)
 
 
 def _dense(stored: dict[str, Tensor], name: str, shape: tuple[int, ...], path: Path) -> Tensor:
@@ -75,7 +81,7 @@ def _dense(stored: dict[str, Tensor], name: str, shape: tuple[int, ...], path: P
         index, value = stored.pop(f"{name}.index").long(), stored.pop(f"{name}.value")
         if len(index) != len(value) or (len(index) and not 0 <= int(index.min()) <= int(index.max()) < prod(shape)):
             raise UserError(f"tensor {name!r} has entries outside its shape {list(shape)}", Location(str(path)))
-        return torch.zeros(prod(shape)).index_put((index,), value).view(shape)
+        return torch.zeros(prod(shape), dtype=value.dtype).index_put((index,), value).view(shape)
     if name not in stored:
         raise UserError(f"tensor {name!r} is missing", Location(str(path)))
     tensor = stored.pop(name)
