@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MOST_LEFT_OUT = 512
 """Above this many groups the gradient stands in."""
-_FLOATS = 1 << 25
+_FLOATS = 1 << 23
 """About how many activations one batch of left-out members may hold."""
 
 

@@ -78,8 +78,8 @@ def share(successes: npt.ArrayLike, units: npt.ArrayLike, minimum: int = 0) -> E
     Clopper & Pearson 1934, through the beta distribution; with an effective sample size: Korn & Graubard 1998, Survey
     Methodology 24:193. The effective size is taken at its least, n^2 / sum of squared unit sizes (Kish 1965), as if the
     prompts of a unit always agreed: a design effect estimated from the data is 1 where the outcome never varies, and
-    then 0 of 280 prompts that are 20 names would exclude that one name in ten is different. ValueError for no prompts, values that are not bool, or another
-    number of units than of values.
+    then 0 of 280 prompts that are 20 names would exclude that one name in ten is different. ValueError for no prompts,
+    values that are not bool, or another number of units than of values.
     """
     hits = _vector(successes, "prompt")
     if np.asarray(successes).dtype != np.bool_:

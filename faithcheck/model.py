@@ -89,8 +89,8 @@ class Model(Protocol):
     def restrict(self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False) -> Model:
         """Optional. The same computation on the kept nodes' rows and columns only.
 
-        keep: {site: bool[node] or bool[member, node]}, every site. The result holds the kept nodes in the
-        order of `faithcheck.slots`; a captured pattern holds only the heads with a kept attn_v node, in ascending order.
+        keep: {site: bool[node] or bool[member, node]}, every site. The result holds the kept nodes in the order of
+        `faithcheck.slots`; a captured pattern holds only heads with a kept attn_v node, in ascending order.
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from faithcheck.bundled import bundled_dir
 from faithcheck.cli import main
 
 GOOD = """\
@@ -122,7 +123,7 @@ BAD_ARGUMENTS = {
     "unknown key to set": (["--set", "targt_loss=1"], "did you mean 'target_loss'?"),
     "unknown check to set": (["--set", "checks.layernrom.gates.frozen_loss=<= 1"], "did you mean 'layernorm'?"),
     "unknown metric to set": (["--set", "checks.layernorm.gates.frozen_los=<= 1"], "did you mean 'frozen_loss'?"),
-    "bad gate to set": (["--set", "checks.layernorm.gates.frozen_loss=?"], "a gate is OP EXPR"),
+    "bad gate to set": (["--set", "checks.layernorm.gates.frozen_loss=cheap"], "a gate is OP EXPR"),
     "unknown parameter to set": (["--set", "method.stepz=1"], "did you mean 'steps'?"),
     "bad value to set": (["--set", "seeds=some"], "seeds"),
     "no seeds": (["--seeds", "0"], "--seeds"),
@@ -184,3 +185,17 @@ def test_a_check_that_is_none_is_refused_without_a_traceback(tmp_path, capsys, c
     error = capsys.readouterr().err.strip()
     assert "odd.py:Check" in error
     assert len(error.splitlines()) <= 2
+
+
+def test_two_tasks_of_one_name_are_refused_for_their_files_would_overwrite_each_other(tmp_path, capsys):
+    text = (bundled_dir() / "tasks" / "pronoun.yaml").read_text()
+    (tmp_path / "copy.yaml").write_text(text)
+    (tmp_path / "mine.yaml").write_text(GOOD.replace("[pronoun]", "[pronoun, copy.yaml]"))
+    error = refused(capsys, "validate", tmp_path / "mine.yaml")
+    assert "mine.yaml:3:" in error
+    assert "pronoun" in error
+
+
+def test_a_suite_whose_name_leaves_the_output_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text(GOOD + "name: ../../mine\n")
+    assert "mine.yaml:10:" in refused(capsys, "validate", tmp_path / "mine.yaml")

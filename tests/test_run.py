@@ -72,6 +72,12 @@ class TooFew(Everything):
         return []
 
 
+class Alters(Everything):
+    def extract(self, problem):
+        problem.model.network.tensors["0.mlp_neuron.weight"][0] += 1
+        return super().extract(problem)
+
+
 class NoExtract:
     name = "no extract"
 
@@ -256,6 +262,7 @@ def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
         ("Nothing", "NoneType"),
         ("TooFew", "0 scores for"),
         ("NoExtract", "extract"),
+        ("Alters", "changed the model"),
     ],
 )
 def test_a_method_that_misbehaves_is_an_error_of_every_check_with_its_traceback(suite, capsys, method, reason):

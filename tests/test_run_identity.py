@@ -13,10 +13,10 @@ faithcheck: 1
 name: mine
 model: stories-tiny
 tasks: [{tasks}]
-method: {{name: sparse_prune, steps: 12, sweep: [1.0], batch: 16}}
+method: {{name: sparse_prune, steps: 40, lr: 0.05, sweep: [1.0], batch: 16}}
 seeds: 1
-target_loss: 1.0
-checks: [nonsense_control, attention_agreement, node_roles, generalization, layernorm]
+target_loss: 0.5
+checks: [nonsense_control, attention_agreement, node_roles]
 """
 
 
@@ -88,6 +88,6 @@ def test_a_seed_gives_the_same_circuit_alone_and_with_others(run):
 def test_the_keys_of_cases_change_with_the_methods_parameters(run):
     args = ("--set", "checks=[sufficiency]", "--method", "full")
     same = run("pronoun", "a", *args), run("pronoun", "b", *args)
-    other = run("pronoun", "a", *args, "--set", "target_loss=0.9")
+    other = run("pronoun", "a", *args, "--set", "target_loss=0.4")
     keys = [[entry["key"] for entry in data(folder)["circuits"]] for folder in (*same, other)]
     assert keys[0] == keys[1] != keys[2]

@@ -343,6 +343,16 @@ def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, see
     assert (compact.tau[:, -1] == -1).all()
 
 
+@pytest.mark.xfail(strict=True, reason="bug: the penalty's gradient on slots that only pad a member counts in its clip")
+def test_a_member_is_clipped_alike_whatever_members_it_steps_with():
+    on = torch.arange(NODES) < torch.tensor([[30], [40]])
+    together = training(torch.where(on, 0.5, -0.5), members=2, **HEAVY)
+    alone = copy.deepcopy(together)
+    together._step([together._restricted(torch.arange(2), on)], torch.arange(16), 0.02)
+    alone._step([alone._restricted(torch.tensor([i]), on[i : i + 1]) for i in range(2)], torch.arange(16), 0.02)
+    torch.testing.assert_close(together.mean[:, :-1], alone.mean[:, :-1], rtol=1e-5, atol=1e-6)
+
+
 def test_a_member_takes_part_in_exactly_one_group():
     size = torch.rand(4, NODES, generator=torch.Generator().manual_seed(1))
     state = training(torch.where(size < torch.tensor([[0.9], [0.0], [0.2], [0.05]]), 0.5, -0.5), members=4)

@@ -67,7 +67,9 @@ class Generalization:
                 f"on {metric.on} prompts the circuit contradicts the model in {gap:.0%} more of the cases "
                 "than on held-out prompts of the task"
             )
-        return f"on {metric.on} prompts the circuit contradicts the model {gap:+.1%} more often than on held-out ones"
+        return (
+            f"the share of {metric.on} prompts where the circuit contradicts the model is {gap:+.1%} over held-out ones"
+        )
 
 
 def _disagreement(subject: Subject, split: str) -> Estimate:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from faithcheck_circuits.transformer.model import SparseTransformer
 
-SAMPLE_SENTENCES = 400
+SAMPLE_SENTENCES = 1500
 """Sentences of the corpus that travel with the weights, for checks that ask about the model's own text."""
 _HELD_OUT_SEED = 1_000_003
 

@@ -170,5 +170,6 @@ def _fingerprint(config: Config, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(config.model_dump_json().encode())
     for name in sorted(tensors):
         digest.update(name.encode())
-        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+        unsigned_zeros = tensors[name].detach().cpu().contiguous() + 0.0
+        digest.update(unsigned_zeros.numpy().tobytes())
     return digest.hexdigest()
