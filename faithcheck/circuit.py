@@ -80,7 +80,8 @@ class Circuit:
         """SHA-256 over nodes, ablation and norms: two circuits with the same identity compute the same."""
         digest = hashlib.sha256(f"{self.ablation.kind}/{self.norms}".encode())
         for site in sorted(self.keep):
-            digest.update(site.encode() + self.keep[site].to("cpu", torch.uint8).numpy().tobytes())
+            kept = self.keep[site].to("cpu", torch.uint8).numpy().tobytes()
+            digest.update(f"{site}:{len(kept)}:".encode() + kept)
         return digest.hexdigest()
 
     def check_fits(self, model: Model) -> None:

@@ -72,7 +72,9 @@ class Cutter:
             self._bisect(flat, sizes, grid, first, losses)
         met = [size for size, loss in losses.items() if loss <= self.target_loss]
         size = min(met) if met else int((flat > 0).sum())
-        loss = losses[size] if size in losses else self.loss_at(flat, size)
+        if size not in losses:
+            losses[size] = self.loss_at(flat, size)
+        loss = losses[size]
         return Cut(
             circuit_of(self.model, flat, size, self.ablation, self.norms),
             loss,

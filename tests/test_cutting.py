@@ -149,7 +149,6 @@ def test_where_no_size_meets_the_target_the_circuit_is_all_positive_scores():
     assert found.loss == pytest.approx(0.4, rel=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the curve, every size evaluated, lacks the circuit of all positive scores")
 def test_the_circuit_of_all_positive_scores_is_on_the_curve():
     found = cut(Fake(6, by_size({4: 0.1})), [-1.0, -0.5, 0.25, 0.5, 0.5, 0.5])
     assert (found.size, found.reached) == (4, True)

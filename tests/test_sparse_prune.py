@@ -343,7 +343,6 @@ def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, see
     assert (compact.tau[:, -1] == -1).all()
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the penalty's gradient on slots that only pad a member counts in its clip")
 def test_a_member_is_clipped_alike_whatever_members_it_steps_with():
     on = torch.arange(NODES) < torch.tensor([[30], [40]])
     together = training(torch.where(on, 0.5, -0.5), members=2, **HEAVY)

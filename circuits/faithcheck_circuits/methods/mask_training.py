@@ -186,7 +186,8 @@ class _MaskTraining:
             loss = self._task_loss(group, mask, batch)
             (loss.sum() + (self.k_coef[group.rows] * mask).sum()).backward()
             assert tau.grad is not None
-            self._update(group, tau.detach(), _clip_rms(tau.grad, self.total), lr)
+            grad = tau.grad.masked_fill(group.active == self.total, 0.0)
+            self._update(group, tau.detach(), _clip_rms(grad, self.total), lr)
             losses[group.rows] = loss.detach()
         return losses
 

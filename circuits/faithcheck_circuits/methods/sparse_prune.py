@@ -70,17 +70,25 @@ def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
     """The prompts to train on, and those, of other frames, to choose the penalty on; all for both of few frames.
 
     Masks fit the frames that they are trained on: a penalty chosen on the same ones favours masks that fit no others.
+    Where a frame decides the answer, a fifth of each answer's frames is held out.
     """
     import torch
 
     prompts = problem.prompts
-    frames = torch.unique(prompts.frames)
-    if len(frames) < 5:
-        return prompts, prompts
     generator = torch.Generator().manual_seed(problem.seed)
-    held_out = frames[torch.randperm(len(frames), generator=generator)[: len(frames) // 5].to(frames.device)]
-    apart = torch.isin(prompts.frames, held_out)
+    apart = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.tokens.device)
+    for answers in ({0}, {1}, {0, 1}):
+        frames = [f for f in prompts.frames.unique().tolist() if _answers(prompts, f) == answers]
+        order = torch.randperm(len(frames), generator=generator)[: len(frames) // 5].tolist()
+        for place in order:
+            apart |= prompts.frames == frames[place]
+    if len(prompts.classes[apart].unique()) < 2:
+        return prompts, prompts
     return prompts.select((~apart).nonzero().flatten()), prompts.select(apart.nonzero().flatten())
+
+
+def _answers(prompts: PromptSet, frame: int) -> set[int]:
+    return set(prompts.classes[prompts.frames == frame].tolist())
 
 
 def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:

@@ -53,7 +53,7 @@ class Pass:
         mask, baseline = self.masks.get(name), self.baselines.get(name)
         if mask is None:
             return x
-        m = self._at_positions(_lead(mask, 4), -2)
+        m = self._at_positions(mask[:, None, None, :] if mask.dim() == 2 else _lead(mask, 4), -2)
         if baseline is None:
             return m * x
         return m * x + (1 - m) * self._at_positions(_lead(baseline, 4), -2)
@@ -157,7 +157,5 @@ def _activation_topk(x: Tensor, share: float | None) -> Tensor:
 
 
 def _lead(value: Tensor, dims: int) -> Tensor:
-    """A [member, node] mask as [member, 1, 1, node]; other values get leading axes of length 1."""
-    if dims == 4 and value.dim() == 2:
-        return value[:, None, None, :]
+    """The value with leading axes of length 1, to `dims` axes."""
     return value[(None,) * (dims - value.dim())]

@@ -102,7 +102,7 @@ class SparseTransformer(_Runnable):
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
         Raises ValueError where a site is missing or has another size.
         """
-        masks = {site: torch.atleast_2d(keep[site]) for site in self.sites if site in keep}
+        masks = {site: torch.atleast_2d(kept) for site, kept in keep.items()}
         self._check_names(masks, None, None, ())
         missing = sorted(set(self.sites) - set(masks))
         if missing:
