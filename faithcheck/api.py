@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faithcheck.circuit import Circuit, load_circuit
 from faithcheck.collect import Collector
 from faithcheck.engine import execute
+from faithcheck.errors import UserError
 from faithcheck.events import Event
 from faithcheck.loading import resolve_device
 from faithcheck.resolve import Resolved, resolve
 from faithcheck.result import Result
-from faithcheck.suite import load_suite
+from faithcheck.suite import LoadedSuite, load_suite
 
 
 def run_suite(
@@ -35,10 +37,18 @@ def run_suite(
 
     Raises UserError where the suite or an argument is wrong. On KeyboardInterrupt what was finished is written first.
     """
+    if seeds is not None and seeds < 1:
+        raise UserError(f"--seeds {seeds}: at least 1 seed is needed")
     overrides = [*settings, *([] if seeds is None else [f"seeds={seeds}"])]
-    loaded = load_suite(str(suite), overrides)
+    loaded = _with_method(str(suite), method, overrides)
     given: Circuit | None = None if circuit is None else load_circuit(Path(circuit))
-    run = resolve(loaded, method_ref=method, model_ref=model, circuit=given, device=resolve_device(device))
+    run = resolve(
+        loaded,
+        model_ref=model,
+        circuit=given,
+        own_method=given is None or method is not None,
+        device=resolve_device(device),
+    )
     collector = Collector(run, Path(out) if out is not None else default_out(run))
     try:
         for event in execute(run):
@@ -48,6 +58,15 @@ def run_suite(
         collector.finish(interrupted=True)
         raise
     return collector.finish()
+
+
+def _with_method(suite: str, method: str | None, overrides: Sequence[str]) -> LoadedSuite:
+    """The suite with `method` in place of its own; parameters in its file stay where it names the same method."""
+    if method is None:
+        return load_suite(suite, overrides)
+    own = load_suite(suite).suite.method
+    replaced = [] if own is not None and own.name == method else [f"method={json.dumps(method)}"]
+    return load_suite(suite, [*replaced, *overrides])
 
 
 def default_out(run: Resolved) -> Path:

@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faithcheck.ablation import Ablation
 from faithcheck.errors import Location, UserError
 from faithcheck.model import Model
+from faithcheck.tensor_file import save_tensors
 
 FORMAT = "faithcheck.circuit/1"
 Norms = Literal["live", "frozen"]
@@ -104,8 +104,8 @@ def save_circuit(path: Path, circuit: Circuit) -> None:
         "norms": circuit.norms,
         "provenance": dict(circuit.provenance),
     }
-    tensors = {site: kept.to("cpu", torch.uint8).contiguous() for site, kept in circuit.keep.items()}
-    save_file(tensors, path, metadata={"format": FORMAT, "circuit": json.dumps(about, sort_keys=True)})
+    tensors = {site: kept.to(torch.uint8) for site, kept in circuit.keep.items()}
+    save_tensors(path, tensors, {"format": FORMAT, "circuit": json.dumps(about, sort_keys=True)})
 
 
 def load_circuit(path: Path) -> Circuit:

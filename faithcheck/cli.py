@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from faithcheck.errors import UserError
+from faithcheck.text import visible
 from faithcheck.version import __version__
 
 EXIT_CODES = """\
@@ -27,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.command(args))
     except UserError as error:
-        print(f"faithcheck: {error}", file=sys.stderr)  # noqa: T201
+        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPlugin as error:
-        print(f"faithcheck: {error}", file=sys.stderr)  # noqa: T201
+        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 3
     except KeyboardInterrupt:
         print("faithcheck: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201

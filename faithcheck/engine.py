@@ -13,6 +13,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
+import torch
+from torch import Tensor
+
 from faithcheck.bench import HELD_OUT, Bench
 from faithcheck.check import CircuitCheck, Control, Measurement, MethodCheck, Trial
 from faithcheck.circuit import Circuit, NodeScores
@@ -37,6 +40,8 @@ class _TaskState:
 
     bench: Bench
     unfit: str | None
+    behaviour: Tensor
+    """The model's logits on the validation prompts before anything was extracted."""
     subjects: list[Subject] = field(default_factory=list)
     controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)
@@ -45,7 +50,7 @@ class _TaskState:
 
 def execute(run: Resolved) -> Iterator[Event]:
     """Yields RunStarted, then for each case CaseStarted, what it found, and CaseFinished."""
-    states = [_TaskState(bench, _unfit(bench)) for bench in run.benches]
+    states = [_TaskState(bench, _unfit(bench), _behaviour(bench)) for bench in run.benches]
     plan = {id(state): (_extractions(run, state), _check_cases(run, state)) for state in states}
     yield RunStarted([case for extract, check in plan.values() for case in (*extract, *check)])
     for state in states:
@@ -72,6 +77,12 @@ def _unfit(bench: Bench) -> str | None:
     if loss <= bench.target_loss:
         return None
     return f"the model itself has a loss of {loss:.3g} nats on this task, above the target of {bench.target_loss:g}"
+
+
+def _behaviour(bench: Bench) -> Tensor:
+    prompts = bench.prompts("validation")
+    with torch.no_grad():
+        return bench.model.run(prompts.tokens, positions=prompts.positions).logits.clone()
 
 
 def _extractions(run: Resolved, state: _TaskState) -> list[Case]:
@@ -128,6 +139,8 @@ def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) ->
     labels += [("full", control.answers) for _, control in controls]
     assert run.method is not None
     found = extract_many(run.method.method, [_problem(run, bench, seed, *label) for label in labels])
+    if not torch.equal(_behaviour(bench), state.behaviour):
+        raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
     if len(found) != len(labels):
         raise ValueError(f"the method returned {len(found)} scores for {len(labels)} problems")
     cuts = [_cutter(bench, *label).cut(scores) for label, scores in zip(labels, found, strict=True)]

@@ -80,6 +80,9 @@ def judge_method(check: MethodCheck, task: str, gates: Mapping[str, Gate], measu
 
 
 def _judge(check: CircuitCheck | MethodCheck, gates: Mapping[str, Gate], measurement: Measurement) -> _Judgement:
+    for name, value in measurement.evidence.items():
+        if not hasattr(value, "detach"):
+            raise TypeError(f"evidence {name!r} is no tensor but {type(value).__name__}")
     metrics = [_judged(metric, gates.get(metric.name)) for metric in measurement.metrics]
     verdict, sentence, weight = _verdict(check, measurement, metrics)
     remark = f" ({measurement.remark})" if measurement.remark else ""

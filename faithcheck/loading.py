@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from faithcheck import plugins
 from faithcheck.errors import UserError
@@ -15,13 +15,39 @@ def load_model(ref: str, device: str = "cpu") -> Model:
     """The model that `NAME`, `PACKAGE/NAME`, `path/to/file.py:Attr` or `LOADER:PATH` stands for, on a device.
 
     What a name or attribute stands for is called with `device=`, a loader with the path first.
-    Raises UserError for an unknown reference, or where the model cannot be loaded.
+    Raises UserError for an unknown reference or a file that cannot be read, BrokenPlugin where the plugin raises.
     """
+    loader, path = _split(ref)
+    factory: Any = plugins.load("models", loader)
+    try:
+        return cast("Model", factory(device=device) if path is None else factory(path, device=device))
+    except UserError:
+        raise
+    except TypeError as error:
+        if path is None:
+            raise UserError(
+                f"model {ref!r} is a loader that needs a file ({ref}:PATH), or no model: {error}"
+            ) from error
+        raise plugins.BrokenPlugin(ref, loader, plugins.one_line(error)) from error
+    except Exception as error:
+        raise plugins.BrokenPlugin(ref, loader, plugins.one_line(error)) from error
+
+
+def find_model(ref: str) -> None:
+    """Raises UserError where no model or loader of that name is known; imports none. Files are not looked at."""
+    loader, _ = _split(ref)
+    if ".py" not in loader:
+        plugins.find("models", loader)
+
+
+def _split(ref: str) -> tuple[str, str | None]:
+    """(`LOADER`, `PATH`) of `LOADER:PATH`; (the reference, None) of others."""
     loader, colon, path = ref.partition(":")
-    if colon and ".py:" not in ref:
-        factory = plugins.load("models", loader)
-        return cast("Model", factory(path, device=device))  # type: ignore[operator]
-    return cast("Model", plugins.load("models", ref)(device=device))  # type: ignore[operator]
+    if not colon or ".py:" in ref:
+        return ref, None
+    if loader in plugins.FUTURE_LOADERS:
+        raise UserError(f"model {ref!r}: this version does not load {loader!r} models")
+    return loader, path
 
 
 def resolve_device(name: str) -> str:

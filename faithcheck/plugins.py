@@ -15,7 +15,7 @@ from types import ModuleType
 from faithcheck.errors import UserError, did_you_mean
 
 GROUPS = ("methods", "models", "checks", "trainers")
-_PREFIXES = ("sparse_pretrain", "lens")
+FUTURE_LOADERS = ("sparse_pretrain", "lens")
 _SHORT_LIST = 10
 
 
@@ -32,10 +32,10 @@ class Entry:
 
 
 class BrokenPlugin(Exception):
-    """A plugin that cannot be imported. Carries its name, package (or file) and the reason in one line."""
+    """A plugin that cannot be imported or built. Carries its name, package (or file) and the reason in one line."""
 
     def __init__(self, name: str, package: str, reason: str):
-        super().__init__(f"{name} (from {package}) cannot be imported: {reason}")
+        super().__init__(f"{name} (from {package}) cannot be used: {reason}")
         self.name = name
         self.package = package
         self.reason = reason
@@ -61,7 +61,7 @@ def load(group: str, ref: str, near: Path | None = None) -> object:
     if ".py:" in ref or ref.endswith(".py"):
         return _from_file(group, ref, near)
     prefix, colon, _ = ref.partition(":")
-    if group == "models" and colon and prefix in _PREFIXES:
+    if group == "models" and colon and prefix in FUTURE_LOADERS:
         raise UserError(f"model {ref!r}: this version does not load {prefix!r} models")
     return _import(find(group, ref))
 
@@ -97,7 +97,7 @@ def _import(entry: Entry) -> object:
         loaded: object = EntryPoint(name=entry.name, value=entry.value, group="").load()
         return loaded
     except (Exception, SystemExit) as error:
-        raise BrokenPlugin(entry.name, entry.package, _one_line(error)) from error
+        raise BrokenPlugin(entry.name, entry.package, one_line(error)) from error
 
 
 def _from_file(group: str, ref: str, near: Path | None) -> object:
@@ -124,7 +124,7 @@ def _module(path: Path, ref: str) -> ModuleType:
         name = f"faithcheck_file_{path.stem}_{digest[:12]}"
         return sys.modules.get(name) or _execute(path, name)
     except (Exception, SystemExit) as error:
-        raise BrokenPlugin(ref, str(path), _one_line(error)) from error
+        raise BrokenPlugin(ref, str(path), one_line(error)) from error
 
 
 def _execute(path: Path, name: str) -> ModuleType:
@@ -150,6 +150,7 @@ def _singular(group: str) -> str:
     return group.removesuffix("s")
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """`TypeError: the first line of its message`."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from faithcheck.events import CaseFinished, CaseStarted, Event, RunStarted
+from faithcheck.text import visible
 
 
 class Remaining:
@@ -54,7 +55,8 @@ class ProgressReport:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if self._live:
+            self._bar.stop()
 
     def handle(self, event: Event) -> None:
         match event:
@@ -63,7 +65,7 @@ class ProgressReport:
                 self._remaining = Remaining(sum(case.weight for case in event.cases))
                 self._task = self._bar.add_task("starting", total=self._remaining.total, left="")
             case CaseStarted():
-                self._bar.update(self._task, description=event.case.title)
+                self._bar.update(self._task, description=visible(event.case.title))
             case CaseFinished():
                 self._finish(event)
 
@@ -75,7 +77,7 @@ class ProgressReport:
         counted = f"[{self._finished:>{len(str(self._cases))}}/{self._cases}]"
         took = f"({event.seconds:.1f} s{'; ' + left if left and not self._live else ''})"
         self._console.print(
-            f"{counted} {event.case.title}: {event.outcome} {took}",
+            visible(f"{counted} {event.case.title}: {event.outcome} {took}"),
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from faithcheck import plugins
+from faithcheck.ablation import Ablation
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.gates import Gate
+from faithcheck.loading import find_model
 from faithcheck.method import Method
 from faithcheck.parameters import build
 from faithcheck.suite import CheckEntry, LoadedSuite
@@ -35,67 +40,103 @@ class ResolvedMethod:
     parameters: Mapping[str, Any]
 
 
-def check_references(loaded: LoadedSuite, method_ref: str | None = None) -> tuple[list[Task], list[ResolvedCheck]]:
+def check_references(loaded: LoadedSuite) -> tuple[list[Task], list[ResolvedCheck]]:
     """Load what a suite names without a model: its tasks and checks; the method is looked up and its parameters built.
 
-    Raises UserError with file and line for an unknown task, check, metric or parameter, or a gate that cannot be read.
+    Raises UserError with file and line for an unknown or repeated task or check, an unknown model, method, metric or
+    parameter, a gate that cannot be read, or an ablation that is not available. Raises BrokenPlugin where a plugin
+    cannot be imported or built.
     """
     tasks = [_task(loaded, i, ref) for i, ref in enumerate(loaded.suite.tasks)]
+    _refuse_repeats(loaded, [task.name for task in tasks])
     checks = [_check(loaded, entry) for entry in loaded.suite.checks]
     _find_model(loaded)
-    resolve_method(loaded, method_ref)
+    ablation_of(loaded)
+    resolve_method(loaded)
     return tasks, checks
 
 
-def _find_model(loaded: LoadedSuite) -> None:
-    if ":" not in loaded.suite.model:
-        try:
-            plugins.find("models", loaded.suite.model)
-        except UserError as error:
-            raise UserError(error.message, loaded.location("model")) from None
-
-
-def resolve_method(loaded: LoadedSuite, ref: str | None) -> ResolvedMethod | None:
-    """The method `ref`, or the suite's; parameters in the suite apply to the method that the suite names."""
+def resolve_method(loaded: LoadedSuite) -> ResolvedMethod | None:
+    """The suite's method with its parameters; None where it names none. Raises as `check_references` does."""
     entry = loaded.suite.method
-    if ref is None and entry is None:
+    if entry is None:
         return None
-    name = ref or entry.name  # type: ignore[union-attr]
-    given = dict(entry.parameters) if entry is not None and (entry.name == name or _all_set(loaded)) else {}
+    with _located(loaded, "method", "name"):
+        return build_method(entry.name, entry.parameters, loaded)
+
+
+def build_method(name: str, given: Mapping[str, Any], loaded: LoadedSuite) -> ResolvedMethod:
+    """The method `name` with the parameters given. Raises UserError or BrokenPlugin."""
     cls = plugins.load("methods", name, loaded.path.parent)
-    parameters = build(cls, given, f"method {name}", lambda path, key: loaded.location("method", *path, key=key))
-    declares = hasattr(cls, "Parameters")
-    method = cls(parameters) if declares else cls()  # type: ignore[operator]
+    parameters = _parameters(cls, given, f"method {name}", name, loaded, ("method",))
+    method = _built(cls, name, parameters)
     return ResolvedMethod(name, cast(Method, method), parameters.model_dump(mode="json"))
 
 
-def _all_set(loaded: LoadedSuite) -> bool:
-    """Whether the suite file itself names no method, so that all parameters come from --set."""
-    return "method" not in loaded.marked.data
+def ablation_of(loaded: LoadedSuite) -> Ablation:
+    """The suite's ablation. Raises UserError where this version does not compute it."""
+    try:
+        return Ablation(loaded.suite.ablation)
+    except NotImplementedError as error:
+        raise UserError(f"ablation: {error}", loaded.location("ablation")) from None
+
+
+@contextmanager
+def _located(loaded: LoadedSuite, *path: str | int, key: bool = False) -> Iterator[None]:
+    """A UserError that does not say where it is gets the place in the suite; none where that is the command line."""
+    try:
+        yield
+    except UserError as error:
+        where = loaded.location(*path, key=key)
+        if error.location is not None or where.line is None:
+            raise
+        raise UserError(error.message, where) from None
+
+
+def _parameters(
+    cls: object, given: Mapping[str, Any], where: str, name: str, loaded: LoadedSuite, path: tuple[str, ...]
+) -> BaseModel:
+    try:
+        return build(cls, given, where, lambda inside, key: loaded.location(*path, *inside, key=key))
+    except TypeError as error:
+        raise plugins.BrokenPlugin(name, where, plugins.one_line(error)) from error
+
+
+def _built(cls: Any, name: str, parameters: BaseModel) -> object:
+    """An instance of a plugin class; BrokenPlugin where it is no class or raises."""
+    try:
+        return cls(parameters) if hasattr(cls, "Parameters") else cls()
+    except (Exception, SystemExit) as error:
+        raise plugins.BrokenPlugin(name, "its class", plugins.one_line(error)) from error
+
+
+def _find_model(loaded: LoadedSuite) -> None:
+    with _located(loaded, "model"):
+        find_model(loaded.suite.model)
+
+
+def _refuse_repeats(loaded: LoadedSuite, names: list[str]) -> None:
+    """Two tasks of one name would write the same files."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise UserError(f"two tasks are called {name!r}", loaded.location("tasks", place))
 
 
 def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:
-    try:
+    with _located(loaded, "tasks", index):
         return load_task(ref, loaded.path)
-    except UserError as error:
-        if error.location is not None:
-            raise
-        raise UserError(error.message, loaded.location("tasks", index)) from None
 
 
 def _check(loaded: LoadedSuite, entry: CheckEntry) -> ResolvedCheck:
-    try:
+    with _located(loaded, "checks", entry.name, key=True):
         cls = plugins.load("checks", entry.name, loaded.path.parent)
-    except UserError as error:
-        raise UserError(error.message, loaded.location("checks", entry.name, key=True)) from None
-    parameters = build(
-        cls,
-        entry.parameters,
-        f"check {entry.name}",
-        lambda path, key: loaded.location("checks", entry.name, *path, key=key),
-    )
-    check = cls(parameters) if hasattr(cls, "Parameters") else cls()  # type: ignore[operator]
-    return ResolvedCheck(check, _gates(loaded, entry, check))
+    parameters = _parameters(cls, entry.parameters, f"check {entry.name}", entry.name, loaded, ("checks", entry.name))
+    check = _built(cls, entry.name, parameters)
+    missing = [what for what in ("name", "scope", "gates", "measure", "sentence") if not hasattr(check, what)]
+    if missing:
+        raise plugins.BrokenPlugin(entry.name, "its class", f"a check has {', '.join(missing)}")
+    resolved = cast("CircuitCheck | MethodCheck", check)
+    return ResolvedCheck(resolved, _gates(loaded, entry, resolved))
 
 
 def _gates(loaded: LoadedSuite, entry: CheckEntry, check: CircuitCheck | MethodCheck) -> dict[str, Gate]:

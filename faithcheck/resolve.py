@@ -6,13 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from faithcheck.ablation import Ablation
 from faithcheck.bench import Bench
 from faithcheck.circuit import Circuit
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
 from faithcheck.model import Model
-from faithcheck.references import ResolvedCheck, ResolvedMethod, check_references, resolve_method
+from faithcheck.plugins import BrokenPlugin
+from faithcheck.references import (
+    ResolvedCheck,
+    ResolvedMethod,
+    ablation_of,
+    build_method,
+    check_references,
+    resolve_method,
+)
 from faithcheck.suite import LoadedSuite
 from faithcheck.task import Task
 
@@ -36,19 +43,23 @@ class Resolved:
 def resolve(
     loaded: LoadedSuite,
     *,
-    method_ref: str | None = None,
     model_ref: str | None = None,
     circuit: Circuit | None = None,
+    own_method: bool = True,
     device: str = "cpu",
 ) -> Resolved:
-    """Build all that the suite names. Raises UserError for whatever of it is wrong."""
+    """Build all that the suite names.
+
+    own_method: whether a given circuit's extractor is the suite's method; else it is that of its provenance.
+    Raises UserError or BrokenPlugin for whatever of it is wrong.
+    """
     suite = loaded.suite
-    tasks, checks = check_references(loaded, method_ref)
-    method = resolve_method(loaded, method_ref or _maker(circuit))
+    tasks, checks = check_references(loaded)
+    method = resolve_method(loaded) if own_method else _maker(circuit, loaded)
     if method is None and circuit is None:
         raise UserError("the suite names no method: give one with --method, or a circuit with --circuit")
     model = load_model(model_ref or suite.model, device)
-    ablation = _ablation(loaded)
+    ablation = ablation_of(loaded)
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
@@ -67,15 +78,13 @@ def resolve(
     return Resolved(loaded, model, benches, method, checks, range(suite.seeds), device, circuit, settings)
 
 
-def _maker(circuit: Circuit | None) -> str | None:
-    return None if circuit is None else circuit.provenance.get("method", {}).get("name")
-
-
-def _ablation(loaded: LoadedSuite) -> Ablation:
+def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | None:
+    """The method of a circuit's provenance with its parameters; None where it names none that can be had here."""
+    made_by = circuit.provenance.get("method") if circuit is not None else None
     try:
-        return Ablation(loaded.suite.ablation)
-    except NotImplementedError as error:
-        raise UserError(f"ablation: {error}", loaded.location("ablation")) from None
+        return build_method(made_by["name"], made_by["parameters"], loaded)  # type: ignore[index]
+    except (UserError, BrokenPlugin, TypeError, KeyError):
+        return None
 
 
 def _tasks_of(circuit: Circuit, tasks: list[Task]) -> list[Task]:
@@ -84,9 +93,8 @@ def _tasks_of(circuit: Circuit, tasks: list[Task]) -> list[Task]:
     if name is None and len(tasks) == 1:
         return tasks
     about = [task for task in tasks if task.name == name]
-    if not about:
-        known = ", ".join(task.name for task in tasks)
-        raise UserError(
-            f"the circuit is about the task {name!r}; the suite has {known}{did_you_mean(str(name), known)}"
-        )
-    return about
+    if about:
+        return about
+    known = [task.name for task in tasks]
+    what = "does not say which task it is about" if name is None else f"is about the task {name!r}"
+    raise UserError(f"the circuit {what}; the suite has {', '.join(known)}{did_you_mean(str(name), known)}")

@@ -143,10 +143,10 @@ def record_check(out: Path, judged: CheckJudged) -> dict[str, Any]:
 
 
 def _save_evidence(out: Path, file: str, evidence: Mapping[str, Any]) -> dict[str, str]:
-    from safetensors.torch import save_file
+    from faithcheck.tensor_file import save_tensors
 
     (out / "evidence").mkdir(exist_ok=True)
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in evidence.items()}, out / file)
+    save_tensors(out / file, evidence)
     return {"file": file, "sha256": hashlib.sha256((out / file).read_bytes()).hexdigest()}
 
 

@@ -65,7 +65,7 @@ class Suite(Frozen):
     """A validated suite. `sufficiency` is always among the checks; first, where it was not listed."""
 
     faithcheck: Version1
-    name: str = "suite"
+    name: Annotated[str, Field(pattern=r"^[^/\\\\]+$", max_length=100)] = "suite"
     about: str = ""
     model: Text
     tasks: list[Text] = Field(min_length=1)

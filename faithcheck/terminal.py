@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from faithcheck.text import visible
+
 STYLES = {
     "PASS": "green",
     "FAIL": "bold red",
@@ -28,8 +30,10 @@ def render(result: Mapping[str, Any], out: str, console: Console) -> None:
             console.print(_reason(check))
     if result["interrupted"]:
         console.print(Text("Interrupted: what was finished is kept.", style="yellow"))
-    console.print(Text.assemble("\nSuite ", (result["suite"]["name"], "bold"), ": ", _verdict(result["verdict"])))
-    console.print(Text(f"Files: {out}/result.json, circuits/, evidence/"), soft_wrap=True)
+    console.print(
+        Text.assemble("\nSuite ", (visible(result["suite"]["name"]), "bold"), ": ", _verdict(result["verdict"]))
+    )
+    console.print(Text(visible(f"Files: {out}/result.json, circuits/, evidence/")), soft_wrap=True)
 
 
 def _verdicts(result: Mapping[str, Any]) -> Table:
@@ -38,10 +42,10 @@ def _verdicts(result: Mapping[str, Any]) -> Table:
     table = Table(title="Verdicts", title_justify="left")
     table.add_column("check")
     for task in tasks:
-        table.add_column(Text(task))
+        table.add_column(Text(visible(task)))
     for name in dict.fromkeys(check["check"] for check in result["checks"]):
         row = {check["task"]: check["verdict"] for check in result["checks"] if check["check"] == name}
-        table.add_row(Text(name), *(_verdict(row[task]) if task in row else Text("-") for task in tasks))
+        table.add_row(Text(visible(name)), *(_verdict(row[task]) if task in row else Text("-") for task in tasks))
     return table
 
 
@@ -54,7 +58,7 @@ def _circuits(result: Mapping[str, Any]) -> Table:
         rows = [circuit for circuit in result["circuits"] if circuit["task"] == task]
         reached = sum(circuit["reached"] for circuit in rows)
         spans = [_span([row[key] for row in rows], form) for key, form in _SPANS]
-        table.add_row(Text(task), str(len(rows)), f"{reached} of {len(rows)}", *spans)
+        table.add_row(Text(visible(task)), str(len(rows)), f"{reached} of {len(rows)}", *spans)
     return table
 
 
@@ -74,7 +78,9 @@ def _verdict(verdict: str) -> Text:
 
 
 def _reason(check: Mapping[str, Any]) -> Text:
-    text = Text.assemble("\n", _verdict(check["verdict"]), f" {check['task']}, {check['check']}\n  {check['reason']}")
+    text = Text.assemble(
+        "\n", _verdict(check["verdict"]), visible(f" {check['task']}, {check['check']}\n  {check['reason']}")
+    )
     if "details" in check:
-        text.append(f"\n  traceback: {check['details']}")
+        text.append(visible(f"\n  traceback: {check['details']}"))
     return text

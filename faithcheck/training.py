@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from faithcheck import plugins
-from faithcheck.errors import UserError
+from faithcheck.errors import Location, UserError
 from faithcheck.marked_yaml import load
 from faithcheck.parameters import build
 
@@ -30,9 +30,16 @@ def train(config: str, out: str) -> int:
     name = data.pop("trainer", None)
     if not isinstance(name, str):
         raise UserError("a recipe names its trainer: `trainer: NAME`", marked.mark(()))
-    cls: Any = plugins.load("trainers", name, Path(config).parent)
+    try:
+        cls: Any = plugins.load("trainers", name, Path(config).parent)
+    except UserError as error:
+        raise UserError(error.message, marked.mark(("trainer",))) from None
     locate = lambda path, key: marked.key_mark(path) if key else marked.mark(path)  # noqa: E731
     trainer = cls(build(cls, data, f"trainer {name}", locate))
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write a model there: {error.strerror}", Location(out)) from None
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}", markup=False),

@@ -300,7 +300,7 @@ def test_a_method_that_cannot_be_built_is_one_line_and_exit_3(suite, capsys):
         ("BadControls", "KeyError"),
         ("Ungated", "did not measure number"),
         ("BadSentence", "IndexError: no words"),
-        ("BadEvidence", "AttributeError"),
+        ("BadEvidence", "TypeError: evidence"),
     ],
 )
 def test_a_check_that_raises_is_an_error_and_the_other_checks_go_on(suite, check, reason):

@@ -49,7 +49,6 @@ class StoriesTrainer:
             report(step.step, recipe.steps, f"loss {step.loss:.3f}, {step.share:.1%} of the weights")
         model = SparseTransformer(recipe.name, config, tensors, tokenizer)
         paths = [out / f"{recipe.name}.safetensors", out / f"{recipe.name}.md"]
-        out.mkdir(parents=True, exist_ok=True)
         sample = sample_sentences(recipe.corpus_seed, SAMPLE_SENTENCES)
         save(paths[0], Checkpoint(recipe.name, config, tensors, words, sample))
         held_out = _held_out_loss(model, StoryText(tokenizer, _HELD_OUT_SEED, 60_000).tokens)

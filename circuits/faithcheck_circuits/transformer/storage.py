@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from faithcheck.errors import Location, UserError
+from faithcheck.tensor_file import save_tensors
 from faithcheck_circuits.transformer.config import Config
 
 FORMAT = "faithcheck.transformer/1"
@@ -35,9 +35,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         flat = tensor.detach().cpu().flatten()
         index = flat.nonzero().flatten()
         if tensor.dim() == 2 and 2 * len(index) < len(flat):
-            stored[f"{name}.index"], stored[f"{name}.value"] = index.to(torch.int32), flat[index].contiguous()
+            stored[f"{name}.index"], stored[f"{name}.value"] = index.to(torch.int32), flat[index]
         else:
-            stored[name] = tensor.detach().cpu().contiguous()
+            stored[name] = tensor
     about = {
         "format": FORMAT,
         "name": checkpoint.name,
@@ -45,7 +45,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         "vocabulary": json.dumps(list(checkpoint.vocabulary)),
         "sample_text": json.dumps(list(checkpoint.sample_text)),
     }
-    save_file(stored, path, metadata=about)
+    save_tensors(path, stored, about)
 
 
 def load(path: Path) -> Checkpoint:
