@@ -55,7 +55,7 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """See DESIGN of the intervention in ARCHITECTURE.md; every tensor lives on `device`."""
+    """Every tensor lives on `device`. A model whose `run` several threads may call has `concurrent = True`."""
 
     name: str
     fingerprint: str

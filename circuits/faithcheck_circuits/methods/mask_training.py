@@ -6,7 +6,8 @@ a compact step runs the model restricted to the nodes that were on at the last f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from faithcheck.method import Problem
 from faithcheck.model import Model
 from faithcheck.scales import norm_scales
 from faithcheck.slots import slots
+from faithcheck_circuits.methods.workers import side_by_side
 
 if TYPE_CHECKING:
     from faithcheck_circuits.methods.sparse_prune import SparsePrune
@@ -39,10 +41,11 @@ class Trained:
     nodes: Tensor
 
     def convergence(self, target: float) -> Convergence:
-        """Flattened: over the last quarter of the steps the loss fell by under 5 % and stays above 1.5 x target,
-        while a tenth of all nodes or more is still on."""
+        """Flattened: in the last quarter of the steps the loss is at most 5 % below that of the second and that of the
+        third quarter, and above 1.5 x target, while a tenth of all nodes or more is still on."""
         quarter = max(1, len(self.losses) // 4)
-        before, after = self.losses[-2 * quarter : -quarter].mean(), self.losses[-quarter:].mean()
+        after = self.losses[-quarter:].mean()
+        before = min(self.losses[-2 * quarter : -quarter].mean(), self.losses[quarter : 2 * quarter].mean())
         total = sum(len(s) for s in self.scores.values())
         flat = bool(after > 0.95 * before) and float(after) > 1.5 * target
         nodes = int(self.nodes[-1])
@@ -78,13 +81,19 @@ def together(problems: Sequence[Problem]) -> list[list[Problem]]:
 def train_masks(runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.Parameters) -> list[Trained]:
     """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
 
-    Runs are split into batches of members by the problems' memory budget.
+    On a GPU as many runs as the memory budget allows are the members of one batch. On a CPU a batch of members costs
+    about what its members cost one by one, so there each run is a batch of its own, and batches run side by side with
+    one thread each, where the model allows that.
     """
-    per_batch = max(1, runs[0][0].budget.memory // _member_bytes(runs[0][0], parameters.batch))
-    trained: list[Trained] = []
-    for start in range(0, len(runs), per_batch):
-        trained += _MaskTraining(runs[start : start + per_batch], parameters).train()
-    return trained
+    device, memory = runs[0][0].model.device, runs[0][0].budget.memory
+    at_once = max(1, memory // _member_bytes(runs[0][0], parameters.batch))
+    width = 1 if device.type == "cpu" else at_once
+    batches = [runs[start : start + width] for start in range(0, len(runs), width)]
+    workers = min(at_once, torch.get_num_threads()) if device.type == "cpu" else 1
+    if not getattr(runs[0][0].model, "concurrent", False):
+        workers = 1
+    found = side_by_side([_MaskTraining(batch, parameters).train for batch in batches], workers)
+    return [trained for batch in found for trained in batch]
 
 
 def _member_bytes(problem: Problem, batch: int) -> int:
@@ -126,9 +135,11 @@ class _MaskTraining:
         frozen = self.problem.norms == "frozen"
         self.scales = norm_scales(self.model, self.prompts) if frozen else None
 
-    def train(self) -> list[Trained]:
+    def train(self, stopped: Callable[[], bool]) -> list[Trained]:
         losses, nodes = [], []
         for step in range(self.p.steps):
+            if stopped():
+                raise CancelledError
             full = step % self.p.full_every == 0
             if full:
                 groups = [self._whole(torch.arange(len(self.tau), device=self.tau.device))]

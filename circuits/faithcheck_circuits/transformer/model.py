@@ -17,8 +17,9 @@ from faithcheck_circuits.transformer.network import Network, RestrictedNetwork
 
 
 class _Runnable:
-    """What a whole and a restricted transformer share: names, sites, and `run`."""
+    """What a whole and a restricted transformer share: names, sites, and `run`, which keeps no state between calls."""
 
+    concurrent = True
     name: str
     fingerprint: str
     config: Config
