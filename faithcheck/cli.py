@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPlugin as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 3
-    except KeyboardInterrupt:
-        print("faithcheck: interrupted; what was finished is kept", file=sys.stderr)  # noqa: T201
+    except KeyboardInterrupt as stop:
+        print(visible(f"faithcheck: interrupted{f'; {stop}' if str(stop) else ''}"), file=sys.stderr)  # noqa: T201
         return 130
 
 

@@ -83,7 +83,7 @@ def train_masks(runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.P
 
     On a GPU as many runs as the memory budget allows are the members of one batch. On a CPU a batch of members costs
     about what its members cost one by one, so there each run is a batch of its own, and batches run side by side with
-    one thread each, where the model allows that.
+    one thread each, where the model allows that. Weak penalties take longest and controls longer than tasks.
     """
     device, memory = runs[0][0].model.device, runs[0][0].budget.memory
     at_once = max(1, memory // _member_bytes(runs[0][0], parameters.batch))
@@ -92,8 +92,9 @@ def train_masks(runs: Sequence[tuple[Problem, float]], parameters: SparsePrune.P
     workers = min(at_once, torch.get_num_threads()) if device.type == "cpu" else 1
     if not getattr(runs[0][0].model, "concurrent", False):
         workers = 1
-    found = side_by_side([_MaskTraining(batch, parameters).train for batch in batches], workers)
-    return [trained for batch in found for trained in batch]
+    longest_first = sorted(range(len(batches)), key=lambda i: (min(factor for _, factor in batches[i]), -i))
+    found = side_by_side([_MaskTraining(batches[i], parameters).train for i in longest_first], workers)
+    return [trained for i in range(len(batches)) for trained in found[longest_first.index(i)]]
 
 
 def _member_bytes(problem: Problem, batch: int) -> int:

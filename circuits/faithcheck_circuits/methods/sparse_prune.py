@@ -27,7 +27,7 @@ class SparsePrune:
     name = "sparse_prune"
 
     class Parameters(parameters.Parameters):
-        steps: int = Field(350, gt=0, description="optimiser steps per penalty")
+        steps: int = Field(300, gt=0, description="optimiser steps per penalty")
         k_coef: float = Field(3e-3, gt=0, description="penalty per kept node, in nats")
         sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on k_coef")
         lr: float = Field(1e-2, gt=0, description="learning rate at the first step; decays linearly to 0")
