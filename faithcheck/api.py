@@ -35,8 +35,8 @@ def run_suite(
     instead of extracting. settings: `KEY=VALUE` as of `--set`. seeds: how many, instead of the suite's.
     out: the folder for result.json, by default `faithcheck-results/<suite>-<method>`.
 
-    Raises UserError where the suite or an argument is wrong. On KeyboardInterrupt what was finished is written first, and
-    the message says where.
+    Raises UserError where the suite or an argument is wrong. On KeyboardInterrupt what was finished is written first,
+    and the message says where.
     """
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds {seeds}: at least 1 seed is needed")

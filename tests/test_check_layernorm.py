@@ -12,6 +12,7 @@ from fake_models import ONE, SIGN, WORDS, Readout, bench_of, finding_of, metric_
 
 from faithcheck.checks.layernorm import LayerNorm
 from faithcheck.circuit import NodeScores
+from faithcheck.cutting import Cutter
 from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 
@@ -86,11 +87,16 @@ def test_the_gate_is_the_target_loss_plus_a_tenth(tmp_path):
     assert finding_of(CHECK, subject, target=0.46).verdict is Verdict.FAIL
 
 
+def live_cut(home, scores):
+    """The cut that an extraction with live norms makes."""
+    return Cutter(home.model, home.prompts("validation"), home.loss, home.target_loss, home.ablation).cut(scores)
+
+
 def test_sizes_are_the_same_scores_cut_live_and_frozen(tmp_path):
     # The scores put the decoy first: live it is enough (1 node), frozen it takes node 0 too (2 nodes).
     home = bench(tmp_path, 1.0, 0.1)
     scores = NodeScores({"0.mlp_neuron": torch.tensor([2.0, 3.0, 1.0])})
-    measurement = CHECK.measure(subject_of(home, scores=scores, mlp_neuron=[1]))
+    measurement = CHECK.measure(subject_of(home, scores=scores, cut=live_cut(home, scores), mlp_neuron=[1]))
     assert metric_of(measurement, "live_size").value == 1
     assert metric_of(measurement, "frozen_size").value == 2
 
@@ -99,7 +105,7 @@ def test_a_size_that_is_never_reached_has_no_number(tmp_path):
     # Target 0.01: live the decoy alone has 0.004; frozen even all nodes have the model's 0.051.
     home = bench(tmp_path, 1.0, 0.1, target=0.01)
     scores = NodeScores({"0.mlp_neuron": torch.tensor([2.0, 3.0, 1.0])})
-    measurement = CHECK.measure(subject_of(home, scores=scores, mlp_neuron=[1]))
+    measurement = CHECK.measure(subject_of(home, scores=scores, cut=live_cut(home, scores), mlp_neuron=[1]))
     assert metric_of(measurement, "live_size").value == 1
     assert metric_of(measurement, "frozen_size") is None
 

@@ -57,19 +57,19 @@ def rms_ratios(subject: Subject) -> dict[str, Tensor]:
 
 def _sizes(subject: Subject) -> list[Metric]:
     """The same scores cut under live and under frozen norms; reported, where the circuit was extracted here."""
-    from dataclasses import replace
-
     from faithcheck.cutting import Cutter
     from faithcheck.estimate import Estimate
 
-    if subject.scores is None:
+    if subject.scores is None or subject.cut is None:
         return []
     bench = subject.bench
-    cutter = Cutter(bench.model, bench.prompts("validation"), bench.loss, bench.target_loss, bench.ablation)
-    live = cutter.cut(subject.scores, whole_curve=False)
-    frozen = replace(cutter, norm_scales=bench.scales("validation")).cut(subject.scores, whole_curve=False)
+    frozen = subject.circuit.norms == "frozen"
+    scales = None if frozen else bench.scales("validation")
+    cutter = Cutter(bench.model, bench.prompts("validation"), bench.loss, bench.target_loss, bench.ablation, scales)
+    other = cutter.cut(subject.scores, whole_curve=False)
+    live, frozen_cut = (other, subject.cut) if frozen else (subject.cut, other)
     total = sum(site.size for site in bench.model.sites.values())
     return [
         Metric(name, Estimate.exact(cut.size, total) if cut.reached else None, subject.seed, noun="nodes")
-        for name, cut in (("live_size", live), ("frozen_size", frozen))
+        for name, cut in (("live_size", live), ("frozen_size", frozen_cut))
     ]
