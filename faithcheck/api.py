@@ -57,6 +57,9 @@ def run_suite(
             on_event(event)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what was finished is kept in {collector.finish(interrupted=True).out}") from None
+    except Exception:
+        collector.finish(interrupted=True)
+        raise
     return collector.finish()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from faithcheck.errors import UserError
@@ -33,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPlugin as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
+        return 3
+    except Exception:
+        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
         return 3
     except KeyboardInterrupt as stop:
         print(visible(f"faithcheck: interrupted{f'; {stop}' if str(stop) else ''}"), file=sys.stderr)  # noqa: T201

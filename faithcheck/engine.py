@@ -46,6 +46,7 @@ class _TaskState:
     controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     broken: Finding | None = None
+    changed: bool = False
 
 
 def execute(run: Resolved) -> Iterator[Event]:
@@ -140,6 +141,7 @@ def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) ->
     assert run.method is not None
     found = extract_many(run.method.method, [_problem(run, bench, seed, *label) for label in labels])
     if not torch.equal(_behaviour(bench), state.behaviour):
+        state.changed = True
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
     if len(found) != len(labels):
         raise ValueError(f"the method returned {len(found)} scores for {len(labels)} problems")
@@ -239,7 +241,7 @@ def _finding(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Findi
     name, task = resolved.check.name, state.bench.task.name
     if state.unfit is not None:
         return Finding(name, task, Verdict.NOT_APPLICABLE, state.unfit)
-    if state.broken is not None and (resolved.is_method_scope or run.circuit is None):
+    if state.broken is not None and (resolved.is_method_scope or run.circuit is None or state.changed):
         return replace(state.broken, check=name)
     try:
         with _plain_errors():
@@ -269,13 +271,17 @@ def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
 def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
     if not subject.reached and getattr(check, "needs_circuit", True):
         return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
-    measurement, units = check.measure(subject), subject.bench.resampling(HELD_OUT).units
-    if units >= MINIMUM_UNITS:
-        return measurement
-    remark = (
-        f"the task has only {units} independent units ({subject.bench.task.unit}), an interval needs {MINIMUM_UNITS}"
-    )
-    return replace(measurement, remark=remark)
+    measurement, remarks = check.measure(subject), list(_remarks(subject))
+    return replace(measurement, remark="; ".join(filter(None, [measurement.remark, *remarks])))
+
+
+def _remarks(subject: Subject) -> Iterator[str]:
+    bench, made_on = subject.bench, subject.circuit.provenance.get("fingerprint")
+    units = bench.resampling(HELD_OUT).units
+    if units < MINIMUM_UNITS:
+        yield f"the task has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
+    if made_on not in (None, bench.model.fingerprint):
+        yield "the circuit was found on a model with other weights"
 
 
 def _judge_method(run: Resolved, state: _TaskState, resolved: ResolvedCheck) -> Finding:

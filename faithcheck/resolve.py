@@ -81,7 +81,11 @@ def resolve(
 def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | None:
     """The method of a circuit's provenance with its parameters; None where it names none that can be had here."""
     made_by = circuit.provenance.get("method") if circuit is not None else None
+    if any(override.path[0] == "method" for override in loaded.overrides):
+        raise UserError("--set method.* says nothing of a given circuit's extractor: name it with --method")
     try:
+        if ".py" in made_by["name"]:  # type: ignore[index]
+            return None  # a circuit file does not get to say what code is run
         return build_method(made_by["name"], made_by["parameters"], loaded)  # type: ignore[index]
     except (UserError, BrokenPlugin, TypeError, KeyError):
         return None

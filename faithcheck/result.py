@@ -113,7 +113,7 @@ def record_circuit(out: Path, found: CircuitFound) -> dict[str, Any]:
         "seed": found.seed,
         "size": found.circuit.size,
         "edges": found.edges,
-        "loss": found.loss,
+        "loss": found.loss if math.isfinite(found.loss) else None,
         "reached": found.reached,
         "file": file,
         "identity": found.circuit.identity,

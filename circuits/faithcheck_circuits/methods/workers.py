@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 from typing import TypeVar
 
@@ -26,9 +26,10 @@ def side_by_side(jobs: Sequence[Callable[[Callable[[], bool]], T]], workers: int
 
     try:
         with ThreadPoolExecutor(workers) as pool:
-            futures = [pool.submit(work, job) for job in jobs]
             try:
-                return [future.result() for future in futures]
+                futures = [pool.submit(work, job) for job in jobs]
+                failed = [f for f in wait(futures, return_when=FIRST_EXCEPTION).done if f.exception() is not None]
+                return [future.result() for future in (failed or futures)]
             except BaseException:
                 stop.set()
                 raise
