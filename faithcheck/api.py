@@ -75,4 +75,4 @@ def _with_method(suite: str, method: str | None, overrides: Sequence[str]) -> Lo
 def default_out(run: Resolved) -> Path:
     """`faithcheck-results/<suite>-<method>`, or `<suite>-circuit` for a given circuit."""
     what = "circuit" if run.circuit is not None or run.method is None else Path(run.method.ref.replace(":", "-")).name
-    return Path("faithcheck-results") / f"{run.suite.suite.name}-{what}"
+    return Path("faithcheck-results") / f"{run.settings['name']}-{what}"

@@ -17,7 +17,6 @@ from faithcheck.resampling import Resampling
 from faithcheck.scales import norm_scales
 from faithcheck.task import Task
 
-HELD_OUT = "test"
 TRAIN_CAP = 2048
 """At most this many prompts of the train split are shown to a method."""
 
@@ -73,7 +72,7 @@ class Bench:
     def last_layer(self) -> int:
         return max(site.layer for site in self.model.sites.values())
 
-    def model_loss(self, split: str = HELD_OUT, kind: LossKind | None = None) -> float:
+    def model_loss(self, split: str = "test", kind: LossKind | None = None) -> float:
         """The full model's mean loss on a split, in nats."""
         prompts = self.prompts(split)
         with torch.no_grad():

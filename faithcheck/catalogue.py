@@ -30,7 +30,7 @@ def print_catalogue(kind: str | None) -> int:
 
 def rows(kind: str) -> Sequence[Row]:
     """(name, where from, one line about it) of everything of a kind."""
-    return list(_plugins(kind) if kind in ("methods", "checks", "models") else _files(kind))
+    return list(_plugins(kind) if kind in plugins.LISTED else _files(kind))
 
 
 def _plugins(group: str) -> Iterator[Row]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from faithcheck.compiled import CompiledCircuit
     from faithcheck.subject import Subject
 
+_PROMPTS = 128
+"""Prompts whose gradients are taken at once."""
+
 
 def visible(prompts: PromptSet) -> Tensor:
     """float[prompt, pos]: 1 up to the answer position."""
@@ -88,7 +91,7 @@ def _mask_gradients(subject: Subject, sites: list[str], baselines: dict[str, Ten
     """{site: float[prompt, pos, kept node]}: d (logit difference) / d mask, a mask for every prompt and position."""
     parts: dict[str, list[Tensor]] = {site: [] for site in sites}
     prompts, scales = subject.bench.prompts("test"), subject.bench.scales("test")
-    for rows in torch.arange(len(prompts), device=prompts.tokens.device).split(128):
+    for rows in torch.arange(len(prompts), device=prompts.tokens.device).split(_PROMPTS):
         chunk = prompts.select(rows)
         chunk_scales = {name: s[:, rows] for name, s in scales.items()}
         chunk_baselines = {site: b.expand(-1, len(prompts), -1, -1)[:, rows] for site, b in baselines.items()}
@@ -109,8 +112,11 @@ def _gradients(
     masks = {s: torch.ones(*shape, compiled.size(s), device=device, dtype=dtype, requires_grad=True) for s in sites}
     run = compiled.run(prompts, masks=masks, baselines=baselines, norm_scales=scales)
     difference = logit_difference(run.logits, prompts.targets, prompts.distractors).sum()
-    grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True)
-    return {s: (torch.zeros_like(masks[s]) if g is None else g)[0].detach() for s, g in zip(sites, grads, strict=True)}
+    grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True, materialize_grads=True)
+    for site, grad in zip(sites, grads, strict=True):
+        if not grad.isfinite().all():
+            raise ValueError(f"the gradient of the logit difference is not finite at {site}")
+    return {site: grad[0].detach() for site, grad in zip(sites, grads, strict=True)}
 
 
 def _normalised(weight: Tensor, prompts: PromptSet) -> Tensor:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from faithcheck.bench import Bench
     from faithcheck.cutting import Cut
     from faithcheck.estimate import Estimate
+    from faithcheck.model import Model
     from faithcheck.subject import Subject
     from faithcheck.verdict import Verdict
 
@@ -45,15 +46,21 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Control:
-    """An extraction that a faithful method should not manage: the task's prompts with other answer tokens."""
+    """An extraction that a faithful method should not manage: the task's prompts with other answer tokens, or on
+    another model.
+
+    `answers`: the target of each answer class; None, the task's own. `model`: one with the sites, tokenizer and device
+    of the model under test; None, that model itself.
+    """
 
     seed: int
-    answers: tuple[int, int]
+    answers: tuple[int, int] | None = None
+    model: Model | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A method's two extractions of one seed: on the task, and on the control."""
+    """A method's two extractions of one seed, both under the full cross-entropy: on the task, and on the control."""
 
     control: Control
     real: Cut
@@ -65,8 +72,9 @@ class Trial:
 class CircuitCheck(Protocol):
     """Judges each circuit. `gates`: {metric: gate}, all of which must pass; other metrics are reported only.
 
-    May also have `summary(metrics, gates) -> list[Metric]`: metrics about all circuits together, reported only; and
-    `needs_circuit = False`, where it judges circuits that missed the target loss too.
+    May also have `summary(metrics, gates) -> list[Metric]`: metrics about all circuits together, reported only;
+    `needs_circuit = False`, where it judges circuits that missed the target loss too; and `uses_shifts = True`, where
+    it looks at the task's shifts.
     """
 
     name: ClassVar[str]

@@ -21,6 +21,14 @@ exit codes:
   4    nothing failed, but something was inconclusive or nothing was applicable
   130  interrupted; what was finished is kept"""
 
+CALIBRATE_EXIT_CODES = """\
+exit codes:
+  0    no decoy passed a check that its family exercises
+  1    a decoy passed one
+  2    bad argument or reference
+  3    a check, a family or another plugin raised
+  130  interrupted; what was finished is kept"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
@@ -55,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_list(commands)
     _add_validate(commands)
+    _add_calibrate(commands)
     _add_train(commands)
     return parser
 
@@ -94,6 +103,24 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     validate = commands.add_parser("validate", help="check a suite without running it")
     validate.add_argument("suite", metavar="SUITE")
     validate.set_defaults(command=_validate)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="measure how often the checks are wrong, on planted models",
+        description="Run the checks on models whose circuits are known, and count how often they pass what is "
+        "unfaithful and fail what is faithful.",
+        epilog=CALIBRATE_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    calibrate.add_argument("--instances", metavar="N", type=int, default=50,
+                           help="planted models of each family, at least 2 (default: 50)")  # fmt: skip
+    calibrate.add_argument("--check", metavar="NAME", action="append", help="this check only; may be repeated")
+    calibrate.add_argument("--family", metavar="NAME", action="append", help="this family only; may be repeated")
+    calibrate.add_argument("--out", metavar="DIR", default="faithcheck-calibration",
+                           help="where to write (default: faithcheck-calibration)")  # fmt: skip
+    calibrate.set_defaults(command=_calibrate)
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -145,6 +172,17 @@ def _validate(args: argparse.Namespace) -> int:
     suite = loaded.suite
     print(f"{loaded.path}: valid; {len(suite.tasks)} tasks, {len(suite.checks)} checks, {suite.seeds} seeds")  # noqa: T201
     return 0
+
+
+def _calibrate(args: argparse.Namespace) -> int:
+    # Before numpy and torch are imported, and for the worker processes: one thread each.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    from pathlib import Path
+
+    from faithcheck.calibration.command import run
+
+    return run(args.instances, args.check, args.family, Path(args.out))
 
 
 def _train(args: argparse.Namespace) -> int:

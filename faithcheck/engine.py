@@ -5,6 +5,7 @@ The order is task by task: every seed's extractions, then the checks, so that an
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from faithcheck.bench import HELD_OUT, Bench
+from faithcheck.bench import Bench
 from faithcheck.check import CircuitCheck, Control, Measurement, MethodCheck, Trial
 from faithcheck.circuit import Circuit, NodeScores
 from faithcheck.cutting import Cut, Cutter
@@ -26,10 +27,11 @@ from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Problem, extract_many
-from faithcheck.prompts import PromptSet
+from faithcheck.model import Model
 from faithcheck.references import ResolvedCheck
 from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
+from faithcheck.scales import norm_scales
 from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 
@@ -49,9 +51,17 @@ class _TaskState:
     changed: bool = False
 
 
+@dataclass(frozen=True)
+class _Extraction:
+    """A problem for the method, and how the scores that it returns are cut: on the same model, answers and loss."""
+
+    problem: Problem
+    cutter: Cutter
+
+
 def execute(run: Resolved) -> Iterator[Event]:
     """Yields RunStarted, then for each case CaseStarted, what it found, and CaseFinished."""
-    states = [_TaskState(bench, _unfit(bench), _behaviour(bench)) for bench in run.benches]
+    states = [_TaskState(bench, _unfit(bench), _behaviour(bench, bench.model)) for bench in run.benches]
     plan = {id(state): (_extractions(run, state), _check_cases(run, state)) for state in states}
     yield RunStarted([case for extract, check in plan.values() for case in (*extract, *check)])
     for state in states:
@@ -75,15 +85,18 @@ def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[
 def _unfit(bench: Bench) -> str | None:
     """Why no check applies to this task: the model cannot do it."""
     loss = bench.model_loss()
+    if math.isnan(loss):
+        return "the loss of the model itself on this task is not a number"
     if loss <= bench.target_loss:
         return None
     return f"the model itself has a loss of {loss:.3g} nats on this task, above the target of {bench.target_loss:g}"
 
 
-def _behaviour(bench: Bench) -> Tensor:
+def _behaviour(bench: Bench, model: Model) -> Tensor:
+    """The logits of a model on the task's validation prompts, float[1, prompt, token]."""
     prompts = bench.prompts("validation")
     with torch.no_grad():
-        return bench.model.run(prompts.tokens, positions=prompts.positions).logits.clone()
+        return model.run(prompts.tokens, positions=prompts.positions).logits.clone()
 
 
 def _extractions(run: Resolved, state: _TaskState) -> list[Case]:
@@ -131,31 +144,43 @@ def _extract(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[l
 
 
 def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
+    """The task's own extraction, unless a circuit was given; the controls, and the task under their loss."""
     bench, controls = state.bench, _controls_of(run, state, seed)
-    labels: list[tuple[LossKind, tuple[int, int] | None]] = []
-    if run.circuit is None:
-        labels.append((bench.loss, None))
-    if controls and ("full", None) not in labels:
-        labels.append(("full", None))
-    labels += [("full", control.answers) for _, control in controls]
-    assert run.method is not None
-    found = extract_many(run.method.method, [_problem(run, bench, seed, *label) for label in labels])
-    if not torch.equal(_behaviour(bench), state.behaviour):
-        state.changed = True
-        raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
-    if len(found) != len(labels):
-        raise ValueError(f"the method returned {len(found)} scores for {len(labels)} problems")
-    cuts = [_cutter(bench, *label).cut(scores) for label, scores in zip(labels, found, strict=True)]
-    real = cuts[labels.index(("full", None))] if controls else None
-    for (check, control), cut, scores in zip(
-        controls, cuts[len(labels) - len(controls) :], found[len(labels) - len(controls) :], strict=True
-    ):
-        assert real is not None
-        reach = scores.convergence is not None and scores.convergence.flattened
-        state.trials.setdefault(check, []).append(Trial(control, real, cut, reach))
+    losses: list[LossKind] = [bench.loss] if run.circuit is None else []
+    if controls and "full" not in losses:
+        losses.append("full")
+    extractions = [_extraction(run, bench, seed, loss) for loss in losses]
+    extractions += [_extraction(run, bench, seed, "full", control) for _, control in controls]
+    found = _scores(run, state, [extraction.problem for extraction in extractions])
+    cuts = [extraction.cutter.cut(scores) for extraction, scores in zip(extractions, found, strict=True)]
+    own = dict(zip(losses, cuts, strict=False))
+    for (check, control), cut, scores in zip(controls, cuts[len(losses) :], found[len(losses) :], strict=True):
+        out_of_reach = scores.convergence is not None and scores.convergence.flattened
+        state.trials.setdefault(check, []).append(Trial(control, own["full"], cut, out_of_reach))
     if run.circuit is not None:
         return [], "extracted for the controls"
     return _found(run, state, seed, cuts[0], found[0], case)
+
+
+def _scores(run: Resolved, state: _TaskState, problems: Sequence[Problem]) -> list[NodeScores]:
+    """What the method returns; RuntimeError where it changed a model, ValueError where it returns too few or many."""
+    assert run.method is not None
+    bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
+    before = [_behaviour(bench, model) for model in lent]
+    found = extract_many(run.method.method, problems)
+    state.changed = not _same(_behaviour(bench, bench.model), state.behaviour)
+    if state.changed:
+        raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
+    if not all(_same(_behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
+        raise RuntimeError("the method changed the model of a control that it was given")
+    if len(found) != len(problems):
+        raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
+    return found
+
+
+def _same(now: Tensor, before: Tensor) -> bool:
+    """To the bit, NaN and NaN being the same: a model that gives NaN has not been changed by giving it again."""
+    return now.shape == before.shape and bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
 def _found(
@@ -196,18 +221,26 @@ def _controls_of(run: Resolved, state: _TaskState, seed: int) -> list[tuple[str,
 
 
 def _ask_for_controls(check: MethodCheck, bench: Bench, seeds: list[int]) -> Sequence[Control] | Measurement | Finding:
-    """The check's controls, or the ERROR that asking for them came to."""
+    """The check's controls, why there are none, or the ERROR that asking for them came to."""
     try:
         with _plain_errors():
             return check.controls(bench, seeds)
+    except NotSupported as error:
+        return Measurement(not_applicable=str(error))
     except Exception as error:
         return _crash(check.name, bench.task.name, f"the check {check.name} crashed", error)
 
 
-def _problem(run: Resolved, bench: Bench, seed: int, loss: LossKind, answers: tuple[int, int] | None) -> Problem:
-    return Problem(
-        model=bench.model,
-        prompts=_labelled(bench, "train", answers),
+def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control: Control | None = None) -> _Extraction:
+    """The task's own, or with what a control puts in the place of the task's answers or model."""
+    model, train, validation = bench.model, bench.prompts("train"), bench.prompts("validation")
+    if control is not None and control.model is not None:
+        model = control.model
+    if control is not None and control.answers is not None:
+        train, validation = train.relabelled(control.answers), validation.relabelled(control.answers)
+    problem = Problem(
+        model=model,
+        prompts=train,
         loss=loss,
         target_loss=bench.target_loss,
         ablation=bench.ablation,
@@ -215,16 +248,8 @@ def _problem(run: Resolved, bench: Bench, seed: int, loss: LossKind, answers: tu
         seed=seed,
         device=run.device,
     )
-
-
-def _cutter(bench: Bench, loss: LossKind, answers: tuple[int, int] | None) -> Cutter:
-    prompts, scales = _labelled(bench, "validation", answers), bench.scales_for(bench.norms, "validation")
-    return Cutter(bench.model, prompts, loss, bench.target_loss, bench.ablation, scales)
-
-
-def _labelled(bench: Bench, split: str, answers: tuple[int, int] | None) -> PromptSet:
-    prompts = bench.prompts(split)
-    return prompts if answers is None else prompts.relabelled(answers)
+    scales = norm_scales(model, validation) if bench.norms == "frozen" else None
+    return _Extraction(problem, Cutter(model, validation, loss, bench.target_loss, bench.ablation, scales))
 
 
 def _edges(bench: Bench, circuit: Circuit) -> int | None:
@@ -271,15 +296,32 @@ def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
 def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
     if not subject.reached and getattr(check, "needs_circuit", True):
         return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
-    measurement, remarks = check.measure(subject), list(_remarks(subject))
+    if subject.reached and (needless := _needless(subject)) is not None:
+        return Measurement(not_applicable=needless)
+    if not subject.losses(subject.run()).isfinite().all():
+        raise ValueError("the circuit's loss on a held-out prompt is not finite")
+    measurement, remarks = check.measure(subject), list(_remarks(check, subject))
     return replace(measurement, remark="; ".join(filter(None, [measurement.remark, *remarks])))
 
 
-def _remarks(subject: Subject) -> Iterator[str]:
+def _needless(subject: Subject) -> str | None:
+    """Why there is nothing to test, where the task takes no node at all; any circuit would do."""
+    none = {site: torch.zeros_like(kept) for site, kept in subject.circuit.keep.items()}
+    if not Subject(subject.bench, replace(subject.circuit, keep=none)).reached:
+        return None
+    what = "the circuit is empty" if not subject.circuit.size else "the circuit's nodes are not needed"
+    return f"{what}: embedding and unembedding alone reach the target loss, so there is nothing to test"
+
+
+def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
     bench, made_on = subject.bench, subject.circuit.provenance.get("fingerprint")
-    units = bench.resampling(HELD_OUT).units
-    if units < MINIMUM_UNITS:
-        yield f"the task has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
+    splits = {"test": "the task"}
+    if getattr(check, "uses_shifts", False):
+        splits |= {shift: f"the shift {shift}" for shift in bench.task.shifts}
+    for split, what in splits.items():
+        units = len(bench.prompts(split).units.unique())
+        if units < MINIMUM_UNITS:
+            yield f"{what} has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
     if made_on not in (None, bench.model.fingerprint):
         yield "the circuit was found on a model with other weights"
 

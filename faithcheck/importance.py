@@ -1,12 +1,14 @@
 """How much a circuit's behaviour depends on a node or a head.
 
-Importance = max(0, rise of the circuit's task loss when the group is ablated from it); where the circuit has too
-many nodes to leave each out, |d loss / d mask| stands in.
+Importance = max(0, fall of the answer's log-odds when the group is ablated from the circuit), under the model's own
+norm scales; where the circuit has too many nodes to leave each out, |d log-odds / d mask| stands in. Log-odds, because
+the loss levels off at 0: of several heads that do the same, no single one is then missed. The model's norm scales,
+because live ones make up for whatever is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from faithcheck.losses import prompt_losses
+from faithcheck.losses import prompt_log_odds
 
 if TYPE_CHECKING:
+    from faithcheck.compiled import CompiledCircuit
     from faithcheck.subject import Subject
 
 MOST_LEFT_OUT = 512
@@ -28,7 +31,7 @@ _FLOATS = 1 << 23
 
 @dataclass(frozen=True)
 class Importance:
-    """`per_prompt`: float[group, prompt], the loss rise of each prompt, or its signed gradient if `by_gradient`."""
+    """`per_prompt`: float[group, prompt], the fall of a prompt's log-odds, or their signed gradient if `by_gradient`."""
 
     per_prompt: npt.NDArray[np.float64]
     by_gradient: bool
@@ -45,28 +48,33 @@ class Importance:
 
 
 def group_importance(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> Importance:
-    """The importance of groups of kept nodes on the held-out prompts, under the circuit's own norms."""
-    if len(groups) > MOST_LEFT_OUT:
-        return Importance(_gradients(subject, groups), by_gradient=True)
-    return Importance(_rises(subject, groups), by_gradient=False)
+    """The importance of groups of kept nodes on the held-out prompts.
+
+    Raises ValueError where the log-odds without a group are no finite number.
+    """
+    by_gradient = len(groups) > MOST_LEFT_OUT
+    found = _gradients(subject, groups) if by_gradient else _falls(subject, groups)
+    for group, row in zip(groups, found, strict=True):
+        if not np.isfinite(row).all():
+            without = ", ".join(f"{site} {node}" for site, node in group)
+            raise ValueError(f"the answer's log-odds without {without} are not finite")
+    return Importance(found, by_gradient)
 
 
-def _rises(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
-    prompts, scales = subject.bench.prompts("test"), subject.own_scales()
-    whole = subject.losses(subject.run())
-    width = prompts.tokens.numel() * max(64, subject.circuit.size)
+def _falls(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
+    whole = _log_odds(subject, subject.compiled, {})
+    width = subject.bench.prompts("test").tokens.numel() * max(64, subject.circuit.size)
     step = max(1, _FLOATS // width)
-    rows = []
-    for start in range(0, len(groups), step):
-        masks = subject.compiled.without(groups[start : start + step])
-        logits = subject.compiled.run(prompts, masks=masks, norm_scales=scales).logits
-        rows.append(prompt_losses(logits, prompts.targets, prompts.distractors, subject.bench.loss) - whole)
-    return torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, len(prompts)))
+    rows = [
+        whole - _log_odds(subject, subject.compiled, subject.compiled.without(groups[start : start + step]))
+        for start in range(0, len(groups), step)
+    ]
+    return torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, whole.shape[1]))
 
 
 def _gradients(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
-    """d loss / d mask, the mask shared by the positions of a prompt: float[group, prompt]."""
-    prompts, compiled, scales = subject.bench.prompts("test"), subject.differentiable, subject.own_scales()
+    """d log-odds / d mask, the mask shared by the positions of a prompt: float[group, prompt]."""
+    prompts, compiled = subject.bench.prompts("test"), subject.differentiable
     sites = [site for site in compiled.circuit.keep if compiled.size(site)]
     shape = (1, len(prompts), 1)
     masks = {
@@ -75,9 +83,16 @@ def _gradients(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) ->
         )
         for s in sites
     }
-    logits = compiled.run(prompts, masks=masks, norm_scales=scales).logits
-    loss = prompt_losses(logits, prompts.targets, prompts.distractors, subject.bench.loss).sum()
-    grads: dict[str, Tensor] = dict(zip(sites, torch.autograd.grad(loss, [masks[s] for s in sites]), strict=True))
+    total = _log_odds(subject, compiled, masks).sum()
+    found = torch.autograd.grad(total, [masks[s] for s in sites], allow_unused=True, materialize_grads=True)
+    grads: dict[str, Tensor] = dict(zip(sites, found, strict=True))
     rank = {node: i for site in sites for i, node in enumerate(n for n in compiled.nodes if n[0] == site)}
     rows = [sum((grads[site][0, :, 0, rank[site, n]] for site, n in group), torch.zeros(())) for group in groups]
     return torch.stack(rows).double().cpu().numpy()
+
+
+def _log_odds(subject: Subject, compiled: CompiledCircuit, masks: Mapping[str, Tensor]) -> Tensor:
+    """float[member, prompt] of the circuit under masks, with the model's own norm scales."""
+    prompts = subject.bench.prompts("test")
+    logits = compiled.run(prompts, masks=masks, norm_scales=subject.bench.scales("test")).logits
+    return prompt_log_odds(logits, prompts.targets, prompts.distractors, subject.bench.loss)

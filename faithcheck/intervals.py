@@ -1,8 +1,6 @@
 """95 % intervals. Prompts that share a unit (say, a name) are not independent; units are.
 
-For few units they are too narrow: with 12 prompts a unit and unit effects as large as the noise,
-`bootstrap_mean` covers 80 % with 4 units, 87 % with 8, 90 % with 12 and 92 % with 24. A single
-unit says nothing of the spread.
+At the least n that may decide a gate they cover at least 93 % in simulations, mostly over 95 %: tests/test_coverage.py.
 """
 
 from __future__ import annotations
@@ -13,12 +11,14 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import bdtr, betaincinv, stdtrit
+from scipy.special import bdtr, betaincinv, ndtr, stdtrit
 
 from faithcheck.estimate import Estimate
 
 TAIL = 0.025  # on each side
-DRAWS = 2000
+BOOTSTRAP_TAIL = 0.015
+"""On each side of a bootstrap interval, whose error exceeds the nominal one on the side of the longer tail: in samples
+of 200 from a lognormal (sigma 1) the whole interval lies below the mean in 2.7 %; with a tail of 2.5 % in 4.2 %."""
 SEEDS_TO_PASS = 6
 """Fewest seeds of which order statistics cover a median with 95 %."""
 
@@ -42,34 +42,37 @@ def unit_weights(units: npt.ArrayLike, draws: int, seed: int) -> Floats:
     return weights
 
 
-def bootstrap(values_per_draw: npt.ArrayLike, value: float, n: int, minimum: int = 0) -> Estimate:
-    """Percentile interval (Efron & Tibshirani 1993, chapter 13) of `float[draw]`, which may hold infinities.
+def weights_without(units: npt.ArrayLike) -> Floats:
+    """Prompt weights of a jackknife: `int[prompt]` -> `float[unit, prompt]`, even over the prompts of the other units.
 
-    The limits are draws, rounded outwards, never interpolated. Draws of a single unit are all alike: the
-    width 0 that they give here means nothing. ValueError for no draws or no prompts.
+    Rows sum to 1. ValueError for no prompts or a single unit.
     """
-    drawn = _vector(values_per_draw, "draw")
+    member, count = _unit_index(units)
+    if count == 1:
+        raise ValueError("a jackknife needs at least two units, got one")
+    others = member != np.arange(count)[:, None]
+    return others / others.sum(axis=1, keepdims=True)
+
+
+def bootstrap(
+    values_per_draw: npt.ArrayLike, values_without: npt.ArrayLike, value: float, n: int, minimum: int = 0
+) -> Estimate:
+    """Interval of `float[draw]`, given the same statistic without each unit, `float[unit]`; both may hold infinities.
+
+    Limits are draws, rounded outwards, never interpolated. They are the percentiles of Hesterberg 2015 (The American
+    Statistician 69:371, "expanded"), which make up for few units, and on the side of the longer tail those of Efron
+    1987 (JASA 82:171, BCa), which lie farther out there. The bias correction z0 is set equal to the acceleration, as
+    for a mean it is to first order; counted from the draws of a statistic that moves in steps, it could leave most of
+    the draws outside. Draws that are all alike give the width 0, which of a single unit would mean nothing: ValueError
+    for fewer than two units, no draws, no prompts or a NaN.
+    """
+    drawn, without = _vector(values_per_draw, "draw"), _vector(values_without, "unit")
     if n < 1:
         raise ValueError("an interval needs at least one prompt, got none")
-    low = np.quantile(drawn, TAIL, method="lower")
-    high = np.quantile(drawn, 1 - TAIL, method="higher")
+    below, above = _reach(len(without), _acceleration(without))
+    low = np.quantile(drawn, ndtr(-below), method="lower")
+    high = np.quantile(drawn, ndtr(above), method="higher")
     return _widened(value, float(low), float(high), n, minimum)
-
-
-def bootstrap_mean(
-    values: npt.ArrayLike, units: npt.ArrayLike, seed: int, minimum: int = 0, *, draws: int = DRAWS
-) -> Estimate:
-    """Mean of finite `float[prompt]`, with units resampled; a single unit gives the interval (-inf, inf).
-
-    ValueError for no prompts, values that are not finite, or another number of units than of values.
-    """
-    data = _vector(values, "prompt")
-    _refuse_infinite(data)
-    member, count = _unit_index(units, expected=len(data))
-    if count == 1:
-        return Estimate(float(data.mean()), -math.inf, math.inf, len(data), minimum)
-    means = unit_weights(member, draws, seed) @ data
-    return bootstrap(means, float(data.mean()), len(data), minimum)
 
 
 def share(successes: npt.ArrayLike, units: npt.ArrayLike, minimum: int = 0) -> Estimate:
@@ -105,17 +108,46 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
 def ratio_over_seeds(logs: Sequence[float] | Floats) -> Estimate:
     """A ratio from its logs, one a seed: `float[seed]`, +inf where the ratio is infinite ("never reached").
 
-    Finite logs: the geometric mean with the t interval of the mean log. Else the median, which is infinite
-    where the upper of the two middle values is, with its order-statistic interval. One seed: [0, inf], for
-    nothing is known of the spread. Fewer than SEEDS_TO_PASS seeds may fail a gate but pass none. ValueError for no
-    seeds or a NaN.
+    Finite logs: the geometric mean with the t interval of the mean log, which is exact for normal logs from two seeds
+    on; of one seed [0, inf], for nothing is known of the spread. Fewer than SEEDS_TO_PASS seeds may fail a gate but
+    pass none. Else the median, which is infinite where the upper of the two middle values is, with its order-statistic
+    interval; fewer than SEEDS_TO_PASS seeds decide nothing then. ValueError for no seeds or a NaN.
+
+    Logs with a skewness of 1 put the whole t interval below the mean in 5 % of samples of 3 or 6 seeds, not 2.5 %.
     """
     data = np.sort(_vector(logs, "seed"))
-    centre, low, high = _t_limits(data) if np.isfinite(data).all() else _median_limits(data)
+    finite = bool(np.isfinite(data).all())
+    centre, low, high = _t_limits(data) if finite else _median_limits(data)
     if len(data) == 1:
         low, high = -math.inf, math.inf
-    interval = _widened(_exp(centre), _exp(low), _exp(high), len(data), 0)
+    interval = _widened(_exp(centre), _exp(low), _exp(high), len(data), 0 if finite else SEEDS_TO_PASS)
     return replace(interval, minimum_to_pass=SEEDS_TO_PASS)
+
+
+def _reach(units: int, acceleration: float) -> tuple[float, float]:
+    """How many standard deviations of normal draws the limits lie below and above the middle."""
+    if units < 2:
+        raise ValueError(f"a bootstrap interval needs at least two units, got {units}")
+    even = math.sqrt(units / (units - 1)) * float(stdtrit(units - 1, 1 - BOOTSTRAP_TAIL))
+    skew = abs(acceleration)
+    slack = 1 - skew * (skew + even)
+    far = skew + (skew + even) / slack if slack > 0 else math.inf
+    return (even, far) if acceleration > 0 else (far, even)
+
+
+def _acceleration(without: Floats) -> float:
+    """A sixth of the skewness of a statistic, from its jackknife values `float[unit]` (Efron 1987, section 6).
+
+    Between -1/6 and 1/6; 0 where all values are alike, or one is infinite.
+    """
+    if not np.isfinite(without).all():
+        return 0.0
+    influence = without.mean() - without
+    largest = np.abs(influence).max()
+    if largest == 0:
+        return 0.0
+    influence /= largest
+    return float((influence**3).sum() / (6 * (influence**2).sum() ** 1.5))
 
 
 def _t_limits(data: Floats) -> tuple[float, float, float]:
@@ -128,13 +160,14 @@ def _t_limits(data: Floats) -> tuple[float, float, float]:
 
 
 def _median_limits(ordered: Floats) -> tuple[float, float, float]:
-    """Median and the narrowest symmetrical pair of order statistics that covers it with >= 95 %.
+    """Median, the greater of the middle values where it is infinite, and the innermost order statistics that cover it.
 
     Thompson 1936; David & Nagaraja 2003, section 7.1. Below 6 values no pair covers 95 %: (min, max).
     """
     n = len(ordered)
     cut = _trimmed(n)
-    middle = (float(ordered[(n - 1) // 2]) + float(ordered[n // 2])) / 2
+    lesser, greater = float(ordered[(n - 1) // 2]), float(ordered[n // 2])
+    middle = greater if math.isinf(greater) else (lesser + greater) / 2
     return middle, float(ordered[cut]), float(ordered[n - 1 - cut])
 
 
@@ -168,12 +201,6 @@ def _vector(values: npt.ArrayLike, noun: str) -> Floats:
     if np.isnan(array).any():
         raise ValueError(f"{noun} {int(np.isnan(array).argmax())} is NaN")
     return array
-
-
-def _refuse_infinite(data: Floats) -> None:
-    infinite = ~np.isfinite(data)
-    if infinite.any():
-        raise ValueError(f"a mean needs finite values, prompt {int(infinite.argmax())} is infinite")
 
 
 def _unit_index(units: npt.ArrayLike, expected: int | None = None) -> tuple[Indices, int]:

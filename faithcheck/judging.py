@@ -111,6 +111,8 @@ def _verdict(
     missing = sorted(set(check.gates) - {judged.metric.name for judged in gated})
     if missing:
         raise ValueError(f"check {check.name} did not measure {', '.join(missing)}")
+    if not gated:
+        raise ValueError(f"check {check.name} has no gate, so it can judge nothing")
     verdict = worst(judged.verdict for judged in gated if judged.verdict)
     deciding = [judged for judged in gated if judged.verdict is verdict]
     sentence = "; ".join(_sentence(check, judged) for judged in deciding)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,6 +20,18 @@ def prompt_losses(logits: Tensor, targets: Tensor, distractors: Tensor, kind: Lo
     if kind == "binary":
         return F.softplus(-logit_difference(logits, targets, distractors))
     return logits.logsumexp(-1) - _pick(logits, targets)
+
+
+def prompt_log_odds(logits: Tensor, targets: Tensor, distractors: Tensor, kind: LossKind) -> Tensor:
+    """log p / (1 - p) of each prompt's target, float[member, prompt], p the probability whose -log is the loss.
+
+    Unlike the loss it does not level off where the target is nearly certain. Arguments as of `prompt_losses`.
+    """
+    if kind == "binary":
+        return logit_difference(logits, targets, distractors)
+    members = max(len(logits), len(targets) if targets.dim() == 2 else 1)
+    where = targets.expand(members, -1).unsqueeze(-1)
+    return _pick(logits, targets) - logits.expand(members, -1, -1).scatter(-1, where, -torch.inf).logsumexp(-1)
 
 
 def logit_difference(logits: Tensor, targets: Tensor, distractors: Tensor) -> Tensor:

@@ -98,3 +98,11 @@ class Model(Protocol):
     def count_edges(self, keep: Mapping[str, Tensor]) -> int:
         """Optional. The number of nonzero weights between two kept nodes."""
         ...
+
+    def shuffled(self, seed: int) -> Model:
+        """Optional. A model of the same shape whose weights are this one's, permuted within each tensor.
+
+        Every tensor keeps its values, and so its sparsity; the order depends on the seed and on which tensor it is.
+        Sites, norms, tokenizer, device and dtype are this model's, name and fingerprint are not.
+        """
+        ...

@@ -14,7 +14,9 @@ from types import ModuleType
 
 from faithcheck.errors import UserError, did_you_mean
 
-GROUPS = ("methods", "models", "checks", "trainers")
+GROUPS = ("methods", "models", "checks", "trainers", "families")
+LISTED = ("methods", "models", "checks")
+"""The groups that `faithcheck list` shows."""
 FUTURE_LOADERS = ("sparse_pretrain", "lens")
 _SHORT_LIST = 10
 
@@ -140,14 +142,14 @@ def _execute(path: Path, name: str) -> ModuleType:
 
 
 def _unknown(group: str, ref: str, known: Sequence[Entry]) -> str:
-    short = [entry.name for entry in known] if len(known) <= _SHORT_LIST else []
-    listed = f"; known: {', '.join(short)}" if short else f"; `faithcheck list {group}` names all"
+    long = len(known) > _SHORT_LIST and group in LISTED
+    listed = f"`faithcheck list {group}` names all" if long else f"known: {', '.join(e.name for e in known) or 'none'}"
     near = did_you_mean(ref, [*(e.name for e in known), *(map(str, known) if "/" in ref else [])])
-    return f"unknown {_singular(group)} {ref!r}{listed}{near}"
+    return f"unknown {_singular(group)} {ref!r}; {listed}{near}"
 
 
 def _singular(group: str) -> str:
-    return group.removesuffix("s")
+    return "family" if group == "families" else group.removesuffix("s")
 
 
 def one_line(error: BaseException) -> str:

@@ -75,8 +75,8 @@ _PER_PROMPT = ("tokens", "positions", "targets", "distractors", "classes", "unit
 def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) -> PromptSet:
     """The prompts of a split or shift of a task, at most `cap` of them, balanced between the two answers.
 
-    Raises UserError naming the text where the tokenizer does not know a word, an answer is not one token, or a
-    slot's value does not end at a token.
+    Raises UserError naming the text where the tokenizer does not know a word, an answer is not one token, both answers
+    are the same one, or a slot's value does not end at a token.
     """
     prompts = _capped(task.prompts(split), cap, f"{task.fingerprint}/{split}")
     rows = [_tokens(tokenizer, task, p.text) for p in prompts]
@@ -148,10 +148,14 @@ def _tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
 
 
 def _answer_tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
+    answers = list(task.tokens.values())
     try:
-        return [answer_token(tokenizer, text, answer) for answer in task.tokens.values()]
+        tokens = [answer_token(tokenizer, text, answer) for answer in answers]
     except UserError as error:
         raise UserError(f"task {task.name}: {error.message}") from error
+    if tokens[0] == tokens[1]:
+        raise UserError(f"task {task.name}: the answers {answers[0]!r} and {answers[1]!r} are one and the same token")
+    return tokens
 
 
 def _role(tokenizer: Tokenizer, row: list[int], prompt: Prompt, name: str) -> int:

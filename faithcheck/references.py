@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -40,8 +40,19 @@ class ResolvedMethod:
     parameters: Mapping[str, Any]
 
 
-def check_references(loaded: LoadedSuite) -> tuple[list[Task], list[ResolvedCheck]]:
-    """Load what a suite names without a model: its tasks and checks; the method is looked up and its parameters built.
+@dataclass(frozen=True)
+class References:
+    """What a suite names, without its model. `method` is None where it names none."""
+
+    tasks: Sequence[Task]
+    checks: Sequence[ResolvedCheck]
+    method: ResolvedMethod | None
+    ablation: Ablation
+
+
+def check_references(loaded: LoadedSuite) -> References:
+    """Load what a suite names: its tasks, its checks and its method, built with their parameters. The model is only
+    looked up.
 
     Raises UserError with file and line for an unknown or repeated task or check, an unknown model, method, metric or
     parameter, a gate that cannot be read, or an ablation that is not available. Raises BrokenPlugin where a plugin
@@ -51,13 +62,11 @@ def check_references(loaded: LoadedSuite) -> tuple[list[Task], list[ResolvedChec
     _refuse_repeats(loaded, [task.name for task in tasks])
     checks = [_check(loaded, entry) for entry in loaded.suite.checks]
     _find_model(loaded)
-    ablation_of(loaded)
-    resolve_method(loaded)
-    return tasks, checks
+    ablation = _ablation(loaded)
+    return References(tasks, checks, _method(loaded), ablation)
 
 
-def resolve_method(loaded: LoadedSuite) -> ResolvedMethod | None:
-    """The suite's method with its parameters; None where it names none. Raises as `check_references` does."""
+def _method(loaded: LoadedSuite) -> ResolvedMethod | None:
     entry = loaded.suite.method
     if entry is None:
         return None
@@ -73,8 +82,7 @@ def build_method(name: str, given: Mapping[str, Any], loaded: LoadedSuite) -> Re
     return ResolvedMethod(name, cast(Method, method), parameters.model_dump(mode="json"))
 
 
-def ablation_of(loaded: LoadedSuite) -> Ablation:
-    """The suite's ablation. Raises UserError where this version does not compute it."""
+def _ablation(loaded: LoadedSuite) -> Ablation:
     try:
         return Ablation(loaded.suite.ablation)
     except NotImplementedError as error:

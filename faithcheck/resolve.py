@@ -12,14 +12,7 @@ from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
 from faithcheck.model import Model
 from faithcheck.plugins import BrokenPlugin
-from faithcheck.references import (
-    ResolvedCheck,
-    ResolvedMethod,
-    ablation_of,
-    build_method,
-    check_references,
-    resolve_method,
-)
+from faithcheck.references import ResolvedCheck, ResolvedMethod, build_method, check_references
 from faithcheck.suite import LoadedSuite
 from faithcheck.task import Task
 
@@ -28,7 +21,6 @@ from faithcheck.task import Task
 class Resolved:
     """Everything a run needs. `circuit` is the finished circuit under test, where there is one."""
 
-    suite: LoadedSuite
     model: Model
     benches: Sequence[Bench]
     method: ResolvedMethod | None
@@ -37,7 +29,7 @@ class Resolved:
     device: str
     circuit: Circuit | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The suite as it was resolved, plain JSON data."""
+    """The suite as it was resolved, plain JSON data; `name` is the suite's."""
 
 
 def resolve(
@@ -54,16 +46,18 @@ def resolve(
     Raises UserError or BrokenPlugin for whatever of it is wrong.
     """
     suite = loaded.suite
-    tasks, checks = check_references(loaded)
-    method = resolve_method(loaded) if own_method else _maker(circuit, loaded)
+    named = check_references(loaded)
+    tasks, checks = named.tasks, named.checks
+    method = named.method if own_method else _maker(circuit, loaded)
     if method is None and circuit is None:
         raise UserError("the suite names no method: give one with --method, or a circuit with --circuit")
     model = load_model(model_ref or suite.model, device)
-    ablation = ablation_of(loaded)
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
-    benches = [Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms) for task in tasks]
+    benches = [
+        Bench(model, task, suite.loss or task.loss, suite.target_loss, named.ablation, suite.norms) for task in tasks
+    ]
     for bench in benches:
         for split in (*bench.task.splits, *bench.task.shifts):
             bench.prompts(split)
@@ -75,7 +69,7 @@ def resolve(
             {"name": c.check.name, "gates": {metric: gate.text for metric, gate in c.gates.items()}} for c in checks
         ],
     }
-    return Resolved(loaded, model, benches, method, checks, range(suite.seeds), device, circuit, settings)
+    return Resolved(model, benches, method, checks, range(suite.seeds), device, circuit, settings)
 
 
 def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | None:
@@ -91,7 +85,7 @@ def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | Non
         return None
 
 
-def _tasks_of(circuit: Circuit, tasks: list[Task]) -> list[Task]:
+def _tasks_of(circuit: Circuit, tasks: Sequence[Task]) -> Sequence[Task]:
     """The suite's tasks that the circuit is about: the one of its provenance, or the only one."""
     name = circuit.provenance.get("task")
     if name is None and len(tasks) == 1:

@@ -137,7 +137,8 @@ def record_check(out: Path, judged: CheckJudged) -> dict[str, Any]:
         entry["evidence"] = _save_evidence(out, f"evidence/{name}.safetensors", finding.evidence)
     if finding.details:
         (out / "errors").mkdir(exist_ok=True)
-        (out / "errors" / f"{name}.txt").write_text(finding.details)
+        text = finding.details
+        (out / "errors" / f"{name}.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
         entry["details"] = f"errors/{name}.txt"
     return entry
 

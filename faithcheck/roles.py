@@ -7,7 +7,7 @@ activation between two levels, in standard deviations over all prompts at that p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from faithcheck.causal import visible
 from faithcheck.prompts import PromptSet
 
 if TYPE_CHECKING:
@@ -107,14 +108,17 @@ def effect(values: Floats, weights: Floats, one: Flags, other: Flags) -> Floats:
 
 
 def node_records(subject: Subject) -> NodeRecords:
-    """The records of every kept node on the held-out prompts, in the order of `compiled.nodes`."""
+    """The records of every kept node on the held-out prompts, in the order of `compiled.nodes`.
+
+    Raises ValueError where an activation in circuit or model is no finite number.
+    """
     bench, prompts = subject.bench, subject.bench.prompts("test")
     sites = list(subject.positions)
     circuit = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=sites).captured
     model = bench.model_run("test").captured
     kept = {site: subject.circuit.keep[site].nonzero().flatten().to(bench.model.device) for site in sites}
-    x = torch.cat([_whole(circuit[s], prompts) for s in sites], -1)
-    y = torch.cat([_whole(model[s], prompts)[..., kept[s]] for s in sites], -1)
+    x = torch.cat([_whole(circuit, s, prompts) for s in sites], -1)
+    y = torch.cat([_whole(model, s, prompts)[..., kept[s]] for s in sites], -1)
     w = torch.cat([subject.positions[s] for s in sites], -1)
     x, y, w = x.double(), y.double(), w.double()
 
@@ -132,9 +136,13 @@ def node_records(subject: Subject) -> NodeRecords:
     )
 
 
-def _whole(captured: Tensor, prompts: PromptSet) -> Tensor:
-    """float[prompt, pos, node] of a captured site with one member."""
-    return captured[0].expand(len(prompts), prompts.tokens.shape[1], -1)
+def _whole(captured: Mapping[str, Tensor], site: str, prompts: PromptSet) -> Tensor:
+    """float[prompt, pos, node] of a captured site with one member, 0 in the padding."""
+    value = captured[site][0].expand(len(prompts), prompts.tokens.shape[1], -1)
+    value = torch.where(visible(prompts)[:, :, None] > 0, value, 0.0)
+    if not value.isfinite().all():
+        raise ValueError(f"an activation at {site} is not finite")
+    return value
 
 
 def _roles(prompts: PromptSet, x: Tensor, y: Tensor, w: Tensor) -> Iterator[Role]:

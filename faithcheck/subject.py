@@ -7,7 +7,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from faithcheck.bench import HELD_OUT, Bench
+from faithcheck.bench import Bench
 from faithcheck.causal import position_weights
 from faithcheck.circuit import Circuit, NodeScores
 from faithcheck.compiled import CompiledCircuit
@@ -42,15 +42,15 @@ class Subject:
     def differentiable(self) -> CompiledCircuit:
         return CompiledCircuit(self.bench.model, self.circuit, trainable=True)
 
-    def own_scales(self, split: str = HELD_OUT) -> dict[str, Tensor] | None:
+    def own_scales(self, split: str = "test") -> dict[str, Tensor] | None:
         """The norm scales under which the circuit was found: None where live."""
         return self.bench.scales_for(self.circuit.norms, split)
 
-    def run(self, split: str = HELD_OUT) -> Run:
+    def run(self, split: str = "test") -> Run:
         """The circuit as it was found, on a split."""
         return self.compiled.run(self.bench.prompts(split), norm_scales=self.own_scales(split))
 
-    def losses(self, run: Run, split: str = HELD_OUT) -> Tensor:
+    def losses(self, run: Run, split: str = "test") -> Tensor:
         """float[prompt]: the task's loss of a run with one member."""
         prompts = self.bench.prompts(split)
         return prompt_losses(run.logits, prompts.targets, prompts.distractors, self.bench.loss)[0]

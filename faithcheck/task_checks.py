@@ -9,7 +9,7 @@ from faithcheck.marked_yaml import KeyPath
 from faithcheck.reasons import Reasons
 from faithcheck.task_distributions import Distribution
 from faithcheck.task_parts import TEMPLATE, Choices, Ref
-from faithcheck.task_prompts import MAX_PROMPTS, combinations
+from faithcheck.task_prompts import MAX_PROMPTS, combinations, texts
 from faithcheck.task_spec import SPLITS, TaskSpec
 from faithcheck.task_survey import Survey
 
@@ -165,6 +165,16 @@ def _check_frames(frames: Iterable[str], home: dict[str, str], part: Distributio
         found = f"{part} shares the frame {shared[0]!r} with split {home[shared[0]]!r}"
         others = f" (and {len(shared) - 1} more)" if len(shared) > 1 else ""
         reasons.add(found + others, part.path, key=True)
+
+
+def check_shifts(surveys: Mapping[str, Survey], parts: Sequence[Distribution], reasons: Reasons) -> None:
+    """Every shift has a prompt that the test split has not; else `generalization` would pass without a look at it."""
+    test = next(part for part in parts if part.name == "test")
+    suspects = [p for p in parts if p.name not in SPLITS and surveys[p.name].frames <= surveys["test"].frames]
+    known = set(texts(test)) if suspects else set()
+    for shift in suspects:
+        if known.issuperset(texts(shift)):
+            reasons.add(f"{shift} has no prompt that is not one of {test}", shift.path, key=True)
 
 
 def _slot_names(parts: Sequence[Distribution]) -> list[str]:

@@ -16,6 +16,7 @@ from faithcheck.task_checks import (
     check_levels,
     check_names,
     check_ref,
+    check_shifts,
     check_size,
     check_slots,
     check_surveys,
@@ -125,5 +126,8 @@ def _contents(parts: Sequence[Distribution], reading: Reading, levels: Sequence[
     for part in parts:
         check_size(part, reasons)
     reasons.raise_any()
-    check_surveys({part.name: survey(part, reading) for part in parts}, levels, parts, reasons)
+    surveys = {part.name: survey(part, reading) for part in parts}
+    check_surveys(surveys, levels, parts, reasons)
+    reasons.raise_any()
+    check_shifts(surveys, parts, reasons)
     reasons.raise_any()

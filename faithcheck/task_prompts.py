@@ -76,6 +76,13 @@ def enumerate_prompts(distribution: Distribution, reading: Reading) -> tuple[Pro
     return tuple(found.values())
 
 
+def texts(distribution: Distribution) -> Iterator[str]:
+    """The text of every prompt; one that can be made twice comes twice."""
+    for template in distribution.templates:
+        for assignment in assignments(distribution, template, template.unique_slots):
+            yield fill(template, {slot: assignment[slot].text for slot in template.slots})
+
+
 def assignments(distribution: Distribution, template: Template, slots: Sequence[str]) -> Iterator[dict[str, Value]]:
     """A value for each of `slots`, and the template, in every way that the conditions allow.
 

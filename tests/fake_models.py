@@ -23,7 +23,9 @@ FEMALE, MALE = [f"f{i}" for i in range(7)], [f"m{i}" for i in range(7)]
 TRAIN, VALIDATION = [f"t{i}" for i in range(4)], [f"v{i}" for i in range(4)]
 TEST, ODD = [f"x{i}" for i in range(10)], [f"y{i}" for i in range(10)]
 LABELS = ["she", "he", "when", "is", "so", "and"]
-WORDS = ["pad", *FEMALE, *MALE, *TRAIN, *VALIDATION, *TEST, *ODD, *LABELS]
+TEN_FEMALE, TEN_MALE = [*FEMALE, "f7", "f8", "f9"], [*MALE, "m7", "m8", "m9"]
+FEW_WORDS = ["pad", *FEMALE, *MALE, *TRAIN, *VALIDATION, *TEST, *ODD, *LABELS]
+WORDS = [*FEW_WORDS, *TEN_FEMALE[7:], *TEN_MALE[7:]]
 SHE, HE = WORDS.index("she"), WORDS.index("he")
 OUT = -1000.0
 """A logit so low that its token has probability 0."""
@@ -37,7 +39,7 @@ def table(values, default=0.0):
     return row
 
 
-SIGN = table({**dict.fromkeys(FEMALE, 1.0), **dict.fromkeys(MALE, -1.0)})
+SIGN = table({**dict.fromkeys(TEN_FEMALE, 1.0), **dict.fromkeys(TEN_MALE, -1.0)})
 ONE = table({}, 1.0)
 
 
@@ -71,6 +73,11 @@ shifts:
 """
     )
     return load_task_file(path)
+
+
+def write_large_task(folder, **options):
+    """200 test prompts of 20 names: no fewer may decide a gate on a mean."""
+    return write_task(folder, female=TEN_FEMALE, male=TEN_MALE, **options)
 
 
 class _Scripted:

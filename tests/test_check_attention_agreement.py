@@ -10,10 +10,10 @@ import math
 import pytest
 import torch
 from fake_models import (
-    FEMALE,
-    MALE,
     ONE,
     SIGN,
+    TEN_FEMALE,
+    TEN_MALE,
     Attention,
     Readout,
     bench_of,
@@ -23,7 +23,7 @@ from fake_models import (
     subject_of,
     table,
     whole,
-    write_task,
+    write_large_task,
 )
 
 from faithcheck.checks.attention_agreement import AttentionAgreement, from_uniform, used_heads
@@ -31,7 +31,7 @@ from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 
 CHECK = AttentionAgreement()
-NAMES = [*FEMALE, *MALE]
+NAMES = [*TEN_FEMALE, *TEN_MALE]
 SHARP_TV = (18 / 24 - 1 / 6 + (1 / 6 - 2 / 24) + (4 / 6 - 4 / 24)) / 2  # 0.5833
 MILD_TV = (6 / 12 - 1 / 6 + (1 / 6 - 2 / 12) + (4 / 6 - 4 / 12)) / 2  # 1/3: (6, 2, 4) / 12 against (1, 1, 4) / 6
 
@@ -54,7 +54,7 @@ def model(weights=(18, 18), amplitudes=(30.0, 30.0), sink=4.0):
 
 
 def bench(tmp_path, *args, **kwargs):
-    return bench_of(model(*args, **kwargs), write_task(tmp_path))
+    return bench_of(model(*args, **kwargs), write_large_task(tmp_path))
 
 
 def softplus(x):
@@ -66,7 +66,7 @@ def test_total_variation_counts_the_sink_as_a_column(tmp_path):
     subject = subject_of(bench(tmp_path, (18,), (30.0,)), attn_v=[0], attn_out=[0])
     measurement = CHECK.measure(subject)
     assert metric_of(measurement, "pattern_tv").value == pytest.approx(7 / 12) == pytest.approx(SHARP_TV)
-    assert measurement.evidence["total_variation"].flatten().tolist() == pytest.approx([7 / 12] * 140)
+    assert measurement.evidence["total_variation"].flatten().tolist() == pytest.approx([7 / 12] * 200)
     assert measurement.evidence["pattern/0.0/circuit"][0, 1].tolist() == pytest.approx([1 / 6, 1 / 6, 4 / 6])
     assert measurement.evidence["pattern/0.0/model"][0, 1].tolist() == pytest.approx([18 / 24, 2 / 24, 4 / 24])
 
@@ -145,7 +145,7 @@ def test_a_circuit_without_value_nodes_has_no_attention_to_compare(tmp_path):
 
 
 def test_a_model_without_attention_has_nothing_to_compare(tmp_path):
-    home = bench_of(Readout([(SIGN, ONE)], [pronoun(6.0)]), write_task(tmp_path))
+    home = bench_of(Readout([(SIGN, ONE)], [pronoun(6.0)]), write_large_task(tmp_path))
     assert finding_of(CHECK, subject_of(home, mlp_neuron=[0])).verdict is Verdict.NOT_APPLICABLE
 
 

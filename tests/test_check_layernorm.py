@@ -8,7 +8,7 @@ import math
 
 import pytest
 import torch
-from fake_models import ONE, SIGN, WORDS, Readout, bench_of, finding_of, metric_of, subject_of, whole, write_task
+from fake_models import ONE, SIGN, WORDS, Readout, bench_of, finding_of, metric_of, subject_of, whole, write_large_task
 
 from faithcheck.checks.layernorm import LayerNorm
 from faithcheck.circuit import NodeScores
@@ -35,7 +35,7 @@ def model(*amplitudes):
 
 
 def bench(tmp_path, *amplitudes, target=0.15):
-    return bench_of(model(*amplitudes), write_task(tmp_path), loss="binary", target=target)
+    return bench_of(model(*amplitudes), write_large_task(tmp_path), loss="binary", target=target)
 
 
 def test_the_true_circuit_passes_with_the_loss_of_the_model(tmp_path):
@@ -55,7 +55,7 @@ def test_the_ratio_of_root_mean_squares_is_taken_at_the_answer_under_live_norms(
     assert ratio.metric.estimate.value == pytest.approx(0.5)
     assert ratio.metric.on == "ln_f"
     assert ratio.gate is None
-    assert finding.evidence["0/rms_ratio/ln_f"].tolist() == pytest.approx([0.5] * 140)
+    assert finding.evidence["0/rms_ratio/ln_f"].tolist() == pytest.approx([0.5] * 200)
 
 
 def test_the_whole_model_has_ratio_one(tmp_path):

@@ -19,7 +19,7 @@ from fake_models import (
     subject_of,
     table,
     whole,
-    write_task,
+    write_large_task,
 )
 
 from faithcheck.checks.node_roles import NodeRoles
@@ -174,14 +174,14 @@ KEPT = {"mlp_in": [0, 1], "mlp_neuron": [0, 1]}
 
 
 def with_importance(subject, *shares):
-    subject.__dict__["node_importance"] = Importance(np.repeat(np.array([shares], float).T, 140, axis=1), False)
+    subject.__dict__["node_importance"] = Importance(np.repeat(np.array([shares], float).T, 200, axis=1), False)
     return subject
 
 
 class TestRecords:
     def test_activations_of_circuit_and_model_at_the_answer(self, tmp_path):
         # Kept in the order inputs a, b, neurons 0, 1; for a woman (sign 1) the circuit has 1 1 1 1, the model 1 1 1 -1.
-        found = node_records(subject_of(bench_of(flipping(), write_task(tmp_path)), **KEPT))
+        found = node_records(subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT))
         assert found.x[:, 0].tolist() == [1, 1, 1, 1]
         assert found.y[:, 0].tolist() == [1, 1, 1, -1]
         assert found.x[:, -1].tolist() == [-1, -1, -1, -1]
@@ -195,7 +195,7 @@ class TestRecords:
         # 13/72.
         model = Attention([table({})] * 2, [SIGN, -2 * SIGN], [0.0, 0.0], [[1.0], [1.0]], [pronoun(6.0)], pool=True)
         kept = {"attn_v": [0], "attn_out": [0], "l1_attn_v": [0], "l1_attn_out": [0]}
-        found = node_records(subject_of(bench_of(model, write_task(tmp_path)), **kept))
+        found = node_records(subject_of(bench_of(model, write_large_task(tmp_path)), **kept))
         value = 2  # 0.attn_v, 0.attn_out, 1.attn_v, 1.attn_out
         assert found.x[value, 0] == pytest.approx(5 / 12)
         assert found.y[value, 0] == pytest.approx(-5 / 12)
@@ -209,18 +209,18 @@ class TestRecords:
         seen = []
         run = model.run
         model.run = lambda *args, **kwargs: seen.append(kwargs.get("norm_scales")) or run(*args, **kwargs)
-        subject = subject_of(bench_of(model, write_task(tmp_path), loss="binary"), mlp_neuron=[0])
+        subject = subject_of(bench_of(model, write_large_task(tmp_path), loss="binary"), mlp_neuron=[0])
         node_records(subject)
         frozen = [scales for scales in seen if scales]
         # 10 times the circuit's stream: sqrt(2 x 100 / vocabulary).
         assert len(frozen) == 1
-        assert frozen[0]["ln_f"][0, :, 1].tolist() == pytest.approx([math.sqrt(200 / len(model.write[0]))] * 140)
+        assert frozen[0]["ln_f"][0, :, 1].tolist() == pytest.approx([math.sqrt(200 / len(model.write[0]))] * 200)
 
     def test_a_node_has_a_role_at_every_position_that_bears_one_for_it(self, tmp_path):
         # As above: for a woman the value node is 1/2 at the name and 1/3 at the action, in the model -1/2 and -1/3.
         model = Attention([table({})] * 2, [SIGN, -2 * SIGN], [0.0, 0.0], [[1.0], [1.0]], [pronoun(6.0)], pool=True)
         kept = {"attn_v": [0], "attn_out": [0], "l1_attn_v": [0], "l1_attn_out": [0]}
-        found = node_records(subject_of(bench_of(model, write_task(tmp_path)), **kept))
+        found = node_records(subject_of(bench_of(model, write_large_task(tmp_path)), **kept))
         assert len(found.roles) == 2  # the name and the last position, one variable of two levels
         assert [role.circuit[2, 0] for role in found.roles] == pytest.approx([1 / 2, 1 / 3])
         assert [role.model[2, 0] for role in found.roles] == pytest.approx([-1 / 2, -1 / 3])
@@ -231,15 +231,15 @@ class TestRecords:
     def test_a_value_node_bears_its_role_at_the_name_in_long_prompts_too(self, tmp_path):
         # 1 name, 22 other words: every visible position has 1/23 = 4.3 % of the weight.
         model = Attention([table({})] * 2, [SIGN, -2 * SIGN], [0.0, 0.0], [[1.0], [1.0]], [pronoun(6.0)], pool=True)
-        task = write_task(tmp_path, templates=["{name}" + " so" * 21 + " {action}"])
+        task = write_large_task(tmp_path, templates=["{name}" + " so" * 21 + " {action}"])
         kept = {"attn_v": [0], "attn_out": [0], "l1_attn_v": [0], "l1_attn_out": [0]}
         found = node_records(subject_of(bench_of(model, task), **kept))
-        assert found.judge(np.full((1, 140), 1 / 140))["flips"][0].tolist() == [False, True, True, True]
+        assert found.judge(np.full((1, 200), 1 / 200))["flips"][0].tolist() == [False, True, True, True]
 
 
 class TestCheck:
     def test_the_whole_model_passes(self, tmp_path):
-        home = bench_of(flipping(), write_task(tmp_path))
+        home = bench_of(flipping(), write_large_task(tmp_path))
         finding = finding_of(CHECK, Subject(home, whole(home.model)))
         assert finding.verdict is Verdict.PASS
         assert [j.metric.estimate.value for j in finding.metrics] == [pytest.approx(1.0), 0.0]
@@ -247,7 +247,7 @@ class TestCheck:
     def test_a_circuit_whose_node_means_the_opposite_fails(self, tmp_path):
         # Difference 2 + 2 in the circuit. Leaving out a, b or either neuron costs softplus(-2) - softplus(-4) =
         # 0.109 each: the flipped neuron has a quarter of the importance.
-        finding = finding_of(CHECK, subject_of(bench_of(flipping(), write_task(tmp_path)), **KEPT))
+        finding = finding_of(CHECK, subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT))
         assert finding.evidence["0/flips"].tolist() == [False, False, False, True]
         assert finding.evidence["0/r"].tolist() == pytest.approx([1, 1, 1, -1])
         assert [j.metric.name for j in finding.metrics] == ["consistent_mass", "flipped_nodes"]
@@ -267,7 +267,7 @@ class TestCheck:
         ],
     )
     def test_mass_and_flips_by_importance(self, tmp_path, shares, mass, flipped, verdict):
-        subject = with_importance(subject_of(bench_of(flipping(), write_task(tmp_path)), **KEPT), *shares)
+        subject = with_importance(subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT), *shares)
         measurement = CHECK.measure(subject)
         assert metric_of(measurement, "consistent_mass").value == pytest.approx(mass)
         assert metric_of(measurement, "flipped_nodes").value == flipped
@@ -275,7 +275,7 @@ class TestCheck:
 
     @pytest.mark.parametrize(("total", "decided"), [(0.051, True), (0.049, False)])
     def test_nodes_that_hardly_change_the_loss_decide_nothing(self, tmp_path, total, decided):
-        subject = with_importance(subject_of(bench_of(flipping(), write_task(tmp_path)), **KEPT), total, 0, 0, 0)
+        subject = with_importance(subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT), total, 0, 0, 0)
         finding = finding_of(CHECK, subject)
         assert finding.verdict is (Verdict.PASS if decided else Verdict.INCONCLUSIVE)
         assert ("too little to weigh them by" in finding.reason) is not decided
@@ -284,7 +284,9 @@ class TestCheck:
         # Neuron 1 is b - c: the sign in the circuit, 0 in the model.
         model = flipping()
         model.mix[1, 2] = -1
-        subject = with_importance(subject_of(bench_of(model, write_task(tmp_path)), **KEPT), 0.25, 0.25, 0.25, 0.25)
+        subject = with_importance(
+            subject_of(bench_of(model, write_large_task(tmp_path)), **KEPT), 0.25, 0.25, 0.25, 0.25
+        )
         measurement = CHECK.measure(subject)
         assert measurement.evidence["vanishes"].tolist() == [False, False, False, True]
         assert metric_of(measurement, "consistent_mass").value == pytest.approx(0.75)
@@ -292,10 +294,13 @@ class TestCheck:
 
     def test_an_empty_circuit_has_no_node_to_ask_about(self, tmp_path):
         assert (
-            finding_of(CHECK, subject_of(bench_of(flipping(), write_task(tmp_path)))).verdict is Verdict.NOT_APPLICABLE
+            finding_of(CHECK, subject_of(bench_of(flipping(), write_large_task(tmp_path)))).verdict
+            is Verdict.NOT_APPLICABLE
         )
 
     def test_the_evidence_names_every_node(self, tmp_path):
-        measurement = CHECK.measure(subject_of(bench_of(flipping(), write_task(tmp_path)), mlp_in=[1], mlp_neuron=[1]))
+        measurement = CHECK.measure(
+            subject_of(bench_of(flipping(), write_large_task(tmp_path)), mlp_in=[1], mlp_neuron=[1])
+        )
         # Site 0 is 0.mlp_in, site 1 0.mlp_neuron.
         assert torch.equal(measurement.evidence["node"], torch.tensor([[0, 1], [1, 1]]))

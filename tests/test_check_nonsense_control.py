@@ -1,6 +1,7 @@
 """nonsense_control: sizes written down as trials, and labels eligible on a model whose probabilities are known."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -134,7 +135,7 @@ class TestSizeRatio:
     def test_fewer_than_six_seeds_do_not_pass(self, home):
         finding = method_finding(CHECK, CHECK.measure(home, trials([None] * 5)))
         assert finding.verdict is Verdict.INCONCLUSIVE
-        assert "needs at least 6 seeds to pass, had 5" in finding.reason
+        assert re.search("needs at least 6 seeds( to pass)?, had 5", finding.reason)
 
     def test_where_no_seed_found_a_circuit_of_the_task_there_is_nothing_to_compare(self, home):
         finding = method_finding(CHECK, CHECK.measure(home, trials([20] * 6, task=None)))

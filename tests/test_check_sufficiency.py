@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 from fake_models import (
-    FEMALE,
-    MALE,
     ONE,
     SIGN,
+    TEN_FEMALE,
+    TEN_MALE,
     TEST,
     VALIDATION,
     Readout,
@@ -20,7 +20,7 @@ from fake_models import (
     subject_of,
     table,
     whole,
-    write_task,
+    write_large_task,
 )
 
 from faithcheck.checks.sufficiency import Sufficiency
@@ -37,7 +37,7 @@ def bench(tmp_path, own=ONE, total=100, first=SIGN):
     """Node 0 alone answers, with a logit difference of own[action]; the other nodes do nothing."""
     idle = (table({}), ONE)
     model = Readout([(first, own)] + [idle] * (total - 1), [pronoun(1.0)] + [{}] * (total - 1), answers_only())
-    return bench_of(model, write_task(tmp_path))
+    return bench_of(model, write_large_task(tmp_path))
 
 
 def test_the_loss_is_the_mean_cross_entropy_on_the_test_split(tmp_path):
@@ -45,7 +45,7 @@ def test_the_loss_is_the_mean_cross_entropy_on_the_test_split(tmp_path):
     own = table({**dict.fromkeys(TEST[:5], LOG9), **dict.fromkeys(TEST[5:], LOG4)}, LOG9)
     loss = metric_of(CHECK.measure(subject_of(bench(tmp_path, own), mlp_neuron=[0])), "loss")
     assert loss.value == pytest.approx(-(math.log(0.9) + math.log(0.8)) / 2)
-    assert loss.n == 140
+    assert loss.n == 200
 
 
 def test_a_small_circuit_that_reaches_the_target_passes(tmp_path):
@@ -68,7 +68,7 @@ def test_nodes_are_counted_over_all_sites(tmp_path):
     # 3 inputs and 5 neurons: 2 kept of 8.
     mix = [[1, 0, 0]] + [[0, 0, 0]] * 4
     model = Readout([(SIGN, LOG9 * ONE)] * 3, [pronoun(1.0)] + [{}] * 4, answers_only(), mix=mix)
-    subject = subject_of(bench_of(model, write_task(tmp_path)), mlp_in=[0], mlp_neuron=[0])
+    subject = subject_of(bench_of(model, write_large_task(tmp_path)), mlp_in=[0], mlp_neuron=[0])
     assert metric_of(CHECK.measure(subject), "node_fraction").value == 2 / 8
 
 
@@ -85,15 +85,15 @@ def test_a_circuit_that_is_good_on_validation_and_bad_on_test_fails_on_its_loss(
 
 
 def test_a_loss_whose_interval_holds_the_gate_is_inconclusive(tmp_path):
-    # Per name p = 0.9 (10 names) or 0.6 (4 names): mean (10 x 0.105 + 4 x 0.511) / 14 = 0.221, SE of 14 names
-    # about 0.05.
-    hard = dict.fromkeys([*FEMALE[:2], *MALE[:2]], math.log(1.5) / LOG9)
-    first = SIGN * table({**hard, **dict.fromkeys([*FEMALE[2:], *MALE[2:]], 1.0)})
+    # Per name p = 0.9 (14 names) or 0.6 (6 names): mean (14 x 0.105 + 6 x 0.511) / 20 = 0.227, SE of 20 names
+    # about 0.04.
+    hard = dict.fromkeys([*TEN_FEMALE[:3], *TEN_MALE[:3]], math.log(1.5) / LOG9)
+    first = SIGN * table({**hard, **dict.fromkeys([*TEN_FEMALE[3:], *TEN_MALE[3:]], 1.0)})
     own = table(dict.fromkeys(TEST, LOG9), 9.0)
     finding = finding_of(CHECK, subject_of(bench(tmp_path, own, first=first), mlp_neuron=[0]))
     loss = finding.metrics[0].metric.estimate
     assert finding.verdict is Verdict.INCONCLUSIVE
-    assert loss.value == pytest.approx(-(10 * math.log(0.9) + 4 * math.log(0.6)) / 14)
+    assert loss.value == pytest.approx(-(14 * math.log(0.9) + 6 * math.log(0.6)) / 20)
     assert loss.low < 0.2 < loss.high
     assert "would probably settle it" in finding.reason
 

@@ -1,4 +1,4 @@
-"""Intervals against hand-computed values, laws they must keep, and their coverage."""
+"""Intervals against hand-computed values, and laws they must keep. Their coverage is in test_coverage."""
 
 import math
 
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
+from scipy.stats import beta, norm, t
 
 from faithcheck.estimate import Estimate
-from faithcheck.intervals import bootstrap, bootstrap_mean, difference, ratio_over_seeds, share, unit_weights
+from faithcheck.gates import Gate
+from faithcheck.intervals import bootstrap, difference, ratio_over_seeds, share, unit_weights, weights_without
+from faithcheck.verdict import Verdict
 
 INF = math.inf
-finite = st.floats(-1e3, 1e3)
 
 
 def limits(estimate):
@@ -56,90 +57,99 @@ class TestUnitWeights:
             unit_weights([0, 1], draws=0, seed=0)
 
 
+class TestWeightsWithout:
+    def test_each_row_is_even_over_the_prompts_of_the_other_units(self):
+        weights = weights_without(["A", "B", "B", "C"])
+        expected = [[0, 1 / 3, 1 / 3, 1 / 3], [1 / 2, 0, 0, 1 / 2], [1 / 3, 1 / 3, 1 / 3, 0]]
+        assert weights == pytest.approx(np.array(expected))
+
+    @given(units=st.lists(st.integers(-3, 3), min_size=2, max_size=30).filter(lambda units: len(set(units)) > 1))
+    def test_a_row_a_unit_and_rows_sum_to_one(self, units):
+        weights = weights_without(units)
+        assert weights.shape == (len(set(units)), len(units))
+        assert weights.sum(axis=1) == pytest.approx(np.ones(len(weights)))
+        assert ((weights == 0) == (np.array(units) == np.unique(units)[:, None])).all()
+
+    def test_a_single_unit_and_no_prompts_are_refused(self):
+        with pytest.raises(ValueError, match="at least two units"):
+            weights_without([4, 4, 4])
+        with pytest.raises(ValueError, match="at least one prompt"):
+            weights_without([])
+
+
+RANKS = np.arange(1001)
+"""Draws 0..1000 at positions 0..1000: the limit at level p is the draw 1000 p, rounded outwards."""
+EVEN = np.arange(20.0)
+"""Jackknife values of 20 units without skewness."""
+
+
 class TestBootstrap:
-    def test_the_limits_are_the_percentiles_of_the_draws(self):
-        # Draws 0..1000 at positions 0..1000: 2.5 % is position 25, 97.5 % is position 975.
-        assert bootstrap(np.arange(1001)[::-1], 480.0, n=50, minimum=9) == Estimate(480.0, 25.0, 975.0, 50, 9)
+    def test_without_skewness_the_limits_are_percentiles_widened_for_few_units(self):
+        # 20 units: z = sqrt(20 / 19) t(19, 98.5 %) = 1.025978 x 2.345648 = 2.406584, whose tail is 0.805 %;
+        # draws 8.05 and 991.95, rounded outwards.
+        assert math.sqrt(20 / 19) * t.ppf(0.985, 19) == pytest.approx(2.406584, abs=1e-6)
+        assert norm.sf(2.406584) == pytest.approx(0.00805, abs=1e-5)
+        assert bootstrap(RANKS[::-1], EVEN, 480.0, n=50, minimum=9) == Estimate(480.0, 8.0, 992.0, 50, 9)
 
-    def test_limits_between_two_draws_are_rounded_outwards(self):
-        # 101 draws: 2.5 % is position 2.5, 97.5 % is position 97.5.
-        assert limits(bootstrap(np.arange(101), 50.0, n=50)) == (2.0, 98.0)
+    def test_more_units_need_less_widening(self):
+        # 2000 units: the tail is 1.5 % but for the third digit.
+        assert limits(bootstrap(RANKS, np.arange(2000.0), 480.0, n=2000)) == (14.0, 986.0)
 
-    def test_infinite_draws_do_not_become_nan(self):
-        assert limits(bootstrap([1.0] * 50 + [INF] * 50, 1.0, n=10)) == (1.0, INF)
+    def test_the_limit_on_the_side_of_the_longer_tail_lies_farther_out(self):
+        # One of 20 units above 19 others: leaving it out lowers the statistic. With 1 for the others, the influences
+        # are 19/20 once and -1/20, and a = (19^3 - 19) / (6 (19^2 + 19)^1.5) = 0.1539. Above, the limit is at
+        # z = a + (a + 2.4066) / (1 - a (a + 2.4066)) = 4.38: the greatest draw. Below it stays.
+        without = np.array([0.0] + [1.0] * 19)
+        assert limits(bootstrap(RANKS, without, 480.0, n=50)) == (8.0, 1000.0)
+        assert limits(bootstrap(RANKS, -without, 480.0, n=50)) == (0.0, 992.0)
+
+    def test_the_acceleration_is_a_sixth_of_the_skewness(self):
+        # 4 units of influence 2 and 16 of -0.5: a = (4 x 8 - 16 / 8) / (6 (4 x 4 + 16 / 4)^1.5) = 30 / (6 x 89.443)
+        # = 0.055902. With s = a + 2.406584, z = a + s / (1 - a s) = 2.911475, whose tail is 0.180 %: draw 998.2.
+        without = np.array([-2.0] * 4 + [0.5] * 16)
+        s = 0.055902 + 2.406584
+        assert norm.sf(0.055902 + s / (1 - 0.055902 * s)) == pytest.approx(0.0018, abs=1e-5)
+        for values in (without, without + 7, 1e-200 * without, 1e200 * without):
+            assert limits(bootstrap(RANKS, values, 480.0, n=50)) == (8.0, 999.0)
+
+    def test_a_statistic_that_no_single_unit_changes_has_no_skewness(self):
+        assert limits(bootstrap(RANKS, np.full(20, 3.0), 480.0, n=50)) == (8.0, 992.0)
+
+    def test_infinite_values_do_not_become_nan(self):
+        assert limits(bootstrap([1.0] * 50 + [INF] * 50, EVEN, 1.0, n=10)) == (1.0, INF)
+        assert limits(bootstrap(RANKS, [INF, *EVEN[1:]], 480.0, n=50)) == (8.0, 992.0)
+
+    def test_two_units_are_the_fewest_and_give_all_there_is(self):
+        assert limits(bootstrap(RANKS, [0.0, 1.0], 480.0, n=50)) == (0.0, 1000.0)
+        with pytest.raises(ValueError, match="at least two units"):
+            bootstrap(RANKS, [0.0], 480.0, n=50)
 
     def test_a_value_outside_its_draws_widens_the_interval(self):
-        assert limits(bootstrap([1.0, 2.0], 3.0, n=10)) == (1.0, 3.0)
-        assert limits(bootstrap([1.0, 2.0], 0.0, n=10)) == (0.0, 2.0)
+        assert limits(bootstrap([1.0, 2.0], EVEN, 3.0, n=10)) == (1.0, 3.0)
+        assert limits(bootstrap([1.0, 2.0], EVEN, 0.0, n=10)) == (0.0, 2.0)
+
+    @given(
+        draws=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=40),
+        without=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40),
+        value=st.floats(-1e3, 1e3),
+    )
+    def test_it_holds_the_value_and_mirrors(self, draws, without, value):
+        estimate = bootstrap(draws, without, value, n=10)
+        mirrored = bootstrap(-np.array(draws), -np.array(without), -value, n=10)
+        assert estimate.low <= value <= estimate.high
+        assert limits(mirrored) == (-estimate.high, -estimate.low)
 
     def test_nothing_and_nan_are_refused(self):
-        for draws, value, n in (
-            ([], 1.0, 5),
-            ([1.0], 1.0, 0),
-            ([1.0, math.nan], 1.0, 5),
-            ([1.0], math.nan, 5),
+        for draws, without, value, n in (
+            ([], EVEN, 1.0, 5),
+            ([1.0], [], 1.0, 5),
+            ([1.0], EVEN, 1.0, 0),
+            ([1.0, math.nan], EVEN, 1.0, 5),
+            ([1.0], [0.0, math.nan], 1.0, 5),
+            ([1.0], EVEN, math.nan, 5),
         ):
             with pytest.raises(ValueError, match=r"at least one|NaN"):
-                bootstrap(draws, value, n)
-
-
-class TestBootstrapMean:
-    def test_two_units_give_the_three_means_that_can_be_drawn(self):
-        # Unit means 0 and 3, of equal size: draws are 0, 1.5 and 3, the ends a quarter of the time each.
-        estimate = bootstrap_mean([0.0, 0.0, 3.0, 3.0], [0, 0, 1, 1], seed=0, minimum=3)
-        assert estimate == Estimate(1.5, 0.0, 3.0, n=4, minimum=3)
-
-    def test_many_independent_prompts_give_the_normal_interval(self):
-        # Half zeros, half ones: standard error 0.5 / sqrt(400) = 0.025, times 1.96 = 0.049.
-        estimate = bootstrap_mean([0.0, 1.0] * 200, range(400), seed=0)
-        assert limits(estimate) == pytest.approx((0.451, 0.549), abs=0.005)
-
-    def test_a_single_unit_says_nothing_of_the_spread(self):
-        assert bootstrap_mean([1.0, 2.0, 3.0], [7, 7, 7], seed=0) == Estimate(2.0, -INF, INF, n=3)
-
-    @given(data=prompts(finite), seed=st.integers(0, 99))
-    def test_the_interval_contains_the_mean(self, data, seed):
-        values, units = data
-        estimate = bootstrap_mean(values, units, seed, draws=50)
-        assert estimate.low <= estimate.value <= estimate.high
-        assert estimate.value == pytest.approx(values.mean())
-
-    @given(data=prompts(finite), seed=st.integers(0, 99), order=st.randoms(use_true_random=False))
-    def test_the_order_of_the_prompts_does_not_matter(self, data, seed, order):
-        values, units = data
-        shuffled = order.sample(range(len(values)), len(values))
-        straight = bootstrap_mean(values, units, seed, draws=50)
-        mixed = bootstrap_mean(values[shuffled], units[shuffled], seed, draws=50)
-        assert limits(mixed) == pytest.approx(limits(straight), abs=1e-9)
-
-    @pytest.mark.parametrize(
-        ("values", "units", "message"),
-        [
-            ([], [], "at least one prompt"),
-            ([1.0, math.nan], [0, 1], "prompt 1 is NaN"),
-            ([1.0, 2.0, INF], [0, 1, 2], "prompt 2 is infinite"),
-            ([1.0, 2.0], [0, 1, 2], "3 units were given for 2 prompts"),
-            ([[1.0], [2.0]], [0, 1], "one dimension"),
-        ],
-    )
-    def test_bad_values_are_refused(self, values, units, message):
-        with pytest.raises(ValueError, match=message):
-            bootstrap_mean(values, units, seed=0)
-
-    def test_units_are_what_makes_the_interval_cover_the_truth(self):
-        # 24 units of 12 prompts, unit effects as large as the noise: the mean has the variance 1/24 + 1/288,
-        # of which a bootstrap of prompts sees 2/288: it is too narrow by sqrt(6.5), and covers about 56 %.
-        rng, repeats = np.random.default_rng(0), 300
-        units = np.repeat(np.arange(24), 12)
-        by_unit = by_prompt = 0
-        for repeat in range(repeats):
-            values = rng.normal(size=24)[units] + rng.normal(size=288)
-            honest = bootstrap_mean(values, units, seed=repeat, draws=400)
-            naive = bootstrap_mean(values, np.arange(288), seed=repeat, draws=400)
-            by_unit += honest.low <= 0 <= honest.high
-            by_prompt += naive.low <= 0 <= naive.high
-        assert by_unit / repeats >= 0.9
-        assert by_prompt / repeats < 0.7
+                bootstrap(draws, without, value, n)
 
 
 class TestShare:
@@ -286,20 +296,33 @@ class TestRatioOverSeeds:
         assert limits(estimate) == pytest.approx((3.0, 9.0))
 
     def test_where_no_seed_reached_the_ratio_is_infinite(self):
-        assert ratio_over_seeds([INF] * 6) == Estimate(INF, INF, INF, n=6, minimum_to_pass=6)
+        assert ratio_over_seeds([INF] * 6) == Estimate(INF, INF, INF, n=6, minimum=6, minimum_to_pass=6)
 
     def test_where_half_reached_the_median_is_infinite_and_the_lower_limit_is_not(self):
         estimate = ratio_over_seeds([0.0, 0.0, 0.0, INF, INF, INF])
         assert (estimate.value, *limits(estimate)) == (INF, 1.0, INF)
 
-    def test_fewer_than_six_censored_seeds_keep_both_ends_below_the_minimum(self):
+    def test_fewer_than_six_censored_seeds_keep_both_ends_but_decide_nothing(self):
+        # (min, max) of 5 misses the median on one side with probability 1 / 2^5 = 3.1 %.
         estimate = ratio_over_seeds([*np.log([2.0, 3.0]), INF])
         assert limits(estimate) == (pytest.approx(2.0), INF)
-        assert estimate.n < estimate.minimum_to_pass
+        assert (estimate.n, estimate.minimum) == (3, 6)
+        assert ratio_over_seeds([-INF] * 5).minimum == 6
+        assert Gate.parse(">= 10").judge(ratio_over_seeds([-INF] * 5)) is Verdict.INCONCLUSIVE
+        assert Gate.parse(">= 10").judge(ratio_over_seeds([-INF] * 6)) is Verdict.FAIL
 
-    @pytest.mark.parametrize(("log", "value"), [(0.0, 1.0), (INF, INF)])
-    def test_a_single_seed_says_nothing_of_the_spread(self, log, value):
-        assert ratio_over_seeds([log]) == Estimate(value, 0.0, INF, n=1, minimum_to_pass=6)
+    def test_fewer_than_six_finite_seeds_may_fail_a_gate(self):
+        assert ratio_over_seeds([0.0, 0.1]).minimum == 0
+        assert Gate.parse(">= 10").judge(ratio_over_seeds([0.0, 0.1])) is Verdict.FAIL
+        assert Gate.parse("<= 10").judge(ratio_over_seeds([0.0, 0.1])) is Verdict.INCONCLUSIVE
+
+    @pytest.mark.parametrize(("log", "value", "minimum"), [(0.0, 1.0, 0), (INF, INF, 6)])
+    def test_a_single_seed_says_nothing_of_the_spread(self, log, value, minimum):
+        assert ratio_over_seeds([log]) == Estimate(value, 0.0, INF, 1, minimum, minimum_to_pass=6)
+
+    def test_the_median_between_nothing_and_everything_is_infinite(self):
+        estimate = ratio_over_seeds([-INF] * 3 + [INF] * 3)
+        assert (estimate.value, *limits(estimate)) == (INF, 0.0, INF)
 
     def test_a_ratio_of_zero_takes_order_statistics_too(self):
         estimate = ratio_over_seeds([-INF, 0.0, 0.0, 0.0, 0.0, 0.0])

@@ -85,6 +85,27 @@ def test_a_seed_gives_the_same_circuit_alone_and_with_others(run):
     assert data(more)["circuits"][1]["identity"] != first[0]
 
 
+@pytest.fixture(scope="module")
+def controls(run):
+    """Runs some of the method's checks; {check: its entry} and the circuits, all without the keys of their cases."""
+
+    def of(*checks):
+        found = data(run("pronoun", "controls", "--set", f"checks=[{', '.join(checks)}]"))
+        entries = [[{**entry, "key": None} for entry in found[kind]] for kind in ("checks", "circuits")]
+        return {entry["check"]: entry for entry in entries[0]}, entries[1]
+
+    return of
+
+
+@pytest.mark.parametrize("check", ["nonsense_control", "random_weights"])
+def test_a_control_has_the_same_entry_alone_and_beside_another(controls, check):
+    alone, circuits = controls(check)
+    together, same_circuits = controls("nonsense_control", "random_weights")
+    assert alone[check] == together[check]
+    assert alone[check]["evidence"]["sha256"]
+    assert circuits == same_circuits
+
+
 def test_the_keys_of_cases_change_with_the_methods_parameters(run):
     args = ("--set", "checks=[sufficiency]", "--method", "full")
     same = run("pronoun", "a", *args), run("pronoun", "b", *args)

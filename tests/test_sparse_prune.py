@@ -153,6 +153,21 @@ def test_problems_that_cannot_share_a_batch_come_back_in_their_order():
         assert close(scores.scores, prune.extract(p).scores)
 
 
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_a_problem_on_another_model_scores_as_it_does_alone_and_leaves_the_others_theirs(norms):
+    """As the harness hands them over: the task, a control of other labels, the task on two shuffles of the weights."""
+    task, labels = relabelled(norms=norms)[:2]
+    shuffled = [problem(model=MODEL.shuffled(seed), norms=norms) for seed in (0, 1)]
+    prune = method(steps=24)
+    mixed = [shuffled[0], task, labels, shuffled[1]]
+    assert sorted(len(group) for group in mask_training.together(mixed)) == [1, 1, 2]
+    found = extract_many(prune, mixed)
+    for p, scores in zip(mixed, found, strict=True):
+        assert close(scores.scores, prune.extract(p).scores)
+    assert close(found[1].scores, prune.extract_many([task, labels])[0].scores, 0)
+    assert not any(close(found[i].scores, found[1].scores, 1e-3) for i in (0, 2, 3))
+
+
 @pytest.mark.parametrize("target", [0.15, 1e-4], ids=["reached", "out of reach"])
 def test_of_a_sweep_the_smallest_circuit_at_the_target_wins_or_else_the_lowest_loss(target):
     """With fewer than five frames no prompts are held out: penalties are compared on the prompts trained on."""

@@ -151,4 +151,5 @@ def _shares(importance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _negligible(total: float) -> str:
-    return f"leaving out any head changes the loss by {total:.2g} nats in all, too little to weigh the heads by"
+    text = f"leaving out single heads lowers the answer's log-odds by {total:.2g} nats in all"
+    return f"{text}, too little to weigh them by"

@@ -29,6 +29,7 @@ class Generalization:
     scope = "circuit"
     question = "off the distribution it was found on, does the circuit still do what the model does?"
     gates: ClassVar = {"disagreement_gap": "<= 0.05"}
+    uses_shifts = True
 
     def measure(self, subject: Subject) -> Measurement:
         from faithcheck.intervals import difference
@@ -38,6 +39,7 @@ class Generalization:
         home = _disagreement(subject, "test")
         metrics, evidence = [], {}
         for shift in subject.bench.task.shifts:
+            _refuse_nan(subject, shift)
             gap = difference(_disagreement(subject, shift), home)
             metrics.append(Metric("disagreement_gap", gap, subject.seed, on=shift))
             reported, evidence[f"{shift}/logit_difference"] = _reported(subject, shift)
@@ -70,6 +72,13 @@ class Generalization:
         return (
             f"the share of {metric.on} prompts where the circuit contradicts the model is {gap:+.1%} over held-out ones"
         )
+
+
+def _refuse_nan(subject: Subject, shift: str) -> None:
+    """ValueError where model or circuit gives a prompt of the shift no probabilities."""
+    for what, run in (("model", subject.bench.model_run(shift)), ("circuit", subject.run(shift))):
+        if run.logits.softmax(-1).isnan().any():
+            raise ValueError(f"on the shift {shift} the probabilities that the {what} gives are NaN")
 
 
 def _disagreement(subject: Subject, split: str) -> Estimate:

@@ -23,6 +23,8 @@ class LayerNorm:
 
     def measure(self, subject: Subject) -> Measurement:
         bench = subject.bench
+        if not bench.model.norms:
+            return Measurement(not_applicable="the model has no norm")
         prompts, scales, resampling = bench.prompts("test"), bench.scales("test"), bench.resampling("test")
         frozen = subject.losses(subject.compiled.run(prompts, norm_scales=scales)).double().cpu().numpy()
         ratios = rms_ratios(subject)

@@ -36,7 +36,7 @@ class NodeRoles:
         evidence = {name: torch.from_numpy(value[0]) for name, value in records.judge(_even(subject)).items()}
         evidence |= {"importance": torch.from_numpy(importance.mean()), "node": _numbered(subject)}
         if importance.mean().sum() < NEGLIGIBLE:
-            text = f"leaving out the nodes changes the loss by {importance.mean().sum():.2g} nats in all"
+            text = f"leaving out single nodes lowers the answer's log-odds by {importance.mean().sum():.2g} nats in all"
             return Measurement((), evidence, undecided=f"{text}, too little to weigh them by")
 
         def statistics(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from faithcheck.check import Control, Measurement, Metric, Trial
-from faithcheck.verdict import Verdict
+from faithcheck.check import Control, Measurement, Trial
+from faithcheck.size_ratio import SizeRatio
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,23 +22,20 @@ FAR = 10.0
 """The model's loss on the nonsense labels must be at least this many times the target loss."""
 
 
-class NonsenseControl:
+class NonsenseControl(SizeRatio):
     """The method needs far more nodes for arbitrary labels than for the task: nodes on nonsense / nodes on the task."""
 
     name = "nonsense_control"
-    scope = "method"
     question = "can the extractor find a circuit for something the model does not do?"
-    gates: ClassVar = {"size_ratio": ">= 10"}
+    control = "nonsense"
+    extractions = "nonsense extractions"
+    where = "for arbitrary labels"
+    moral = "that it finds a circuit says little about the model"
 
-    def controls(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
+    def draw(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
         """The declared labels for the first seed, labels drawn by seed for the others."""
         import random
 
-        if bench.model_loss(kind="full") > bench.target_loss:
-            return Measurement(
-                not_applicable=f"the model's cross-entropy over the whole vocabulary on this task is "
-                f"{bench.model_loss(kind='full'):.3g} nats, above the target of {bench.target_loss:g}"
-            )
         eligible = eligible_tokens(bench)
         declared = declared_labels(bench)
         if len(eligible) < 2:
@@ -52,41 +50,13 @@ class NonsenseControl:
         return controls
 
     def measure(self, bench: Bench, trials: Sequence[Trial]) -> Measurement:
-        from faithcheck.intervals import ratio_over_seeds
+        """With the labels of every seed as evidence, int[2] tokens."""
+        import torch
 
-        reported = [metric for trial in trials for metric in _sizes(trial)]
-        evidence = _evidence(trials)
-        real_failed = [trial for trial in trials if not (trial.real.reached and trial.real.size)]
-        if len(real_failed) == len(trials):
-            return Measurement(reported, evidence, not_applicable="the method found no circuit for the task itself")
-        open_seeds = [t for t in trials if not t.contrast.reached and not t.out_of_reach]
-        logs = [_log_ratio(trial) for trial in trials if trial not in real_failed and trial not in open_seeds]
-        ratio = [Metric("size_ratio", ratio_over_seeds(logs), noun="seeds")] if logs else []
-        metrics = [*ratio, *reported]
-        return Measurement(
-            metrics, evidence, undecided=_undecided(real_failed, open_seeds), remark=_remark(bench, trials)
-        )
-
-    def sentence(self, metric: Metric, verdict: Verdict) -> str:
-        assert metric.estimate is not None
-        ratio = metric.estimate.value
-        if verdict is Verdict.FAIL:
-            return (
-                f"the method also finds circuits for arbitrary labels, with only {ratio:.2g} times as many nodes: "
-                "that it finds a circuit says little about the model"
-            )
-        if ratio == float("inf"):
-            return "for arbitrary labels the method finds no circuit"
-        return f"for arbitrary labels the method needs {ratio:.2g} times as many nodes"
-
-
-def _log_ratio(trial: Trial) -> float:
-    """log (nodes on nonsense / nodes on the task); +inf where no size was enough, -inf where none was needed."""
-    import math
-
-    if not trial.contrast.reached:
-        return math.inf
-    return math.log(trial.contrast.size / trial.real.size) if trial.contrast.size else -math.inf
+        found = super().measure(bench, trials)
+        labels = {f"{trial.control.seed}/labels": torch.tensor(trial.control.answers) for trial in trials}
+        remark = "" if found.not_applicable else _remark(bench, trials)
+        return replace(found, evidence={**found.evidence, **labels}, remark=remark)
 
 
 def eligible_tokens(bench: Bench) -> list[int]:
@@ -135,40 +105,6 @@ def _most_likely_anywhere(bench: Bench) -> Tensor:
         best = most if best is None else torch.maximum(best, most)
     assert best is not None
     return best
-
-
-def _sizes(trial: Trial) -> list[Metric]:
-    from faithcheck.estimate import Estimate
-
-    cuts = (("task_size", trial.real), ("nonsense_size", trial.contrast))
-    return [
-        Metric(name, Estimate.exact(cut.size, 1) if cut.reached else None, trial.control.seed, noun="nodes")
-        for name, cut in cuts
-    ]
-
-
-def _evidence(trials: Sequence[Trial]) -> dict[str, Tensor]:
-    """Loss over size, float[size, 2], on task and nonsense labels for every seed; the labels as int[2] tokens."""
-    import torch
-
-    evidence: dict[str, Tensor] = {}
-    for trial in trials:
-        seed = trial.control.seed
-        evidence[f"{seed}/labels"] = torch.tensor(trial.control.answers)
-        evidence[f"{seed}/task"] = torch.tensor(trial.real.curve, dtype=torch.float64)
-        evidence[f"{seed}/nonsense"] = torch.tensor(trial.contrast.curve, dtype=torch.float64)
-    return evidence
-
-
-def _undecided(real_failed: Sequence[Trial], open_seeds: Sequence[Trial]) -> str | None:
-    if real_failed:
-        return f"{len(real_failed)} seeds found no circuit for the task itself, so there is nothing to compare them by"
-    if open_seeds:
-        return (
-            f"{len(open_seeds)} nonsense extractions missed the target loss without the method reporting that the loss "
-            "had stopped falling: it may be out of reach, or the method may not have tried hard enough"
-        )
-    return None
 
 
 def _remark(bench: Bench, trials: Sequence[Trial]) -> str:

@@ -118,6 +118,19 @@ class SparseTransformer(_Runnable):
             for kind, source in SOURCE.items()
         )
 
+    def shuffled(self, seed: int) -> SparseTransformer:
+        """The same model with every tensor's values permuted within the tensor.
+
+        A tensor's order depends on the seed, the tensor's name and its size alone, not on the device or the dtype.
+        """
+        return SparseTransformer(
+            f"{self.name}, weights shuffled by seed {seed}",
+            self.config,
+            {name: _permuted(tensor, f"{seed}/{name}") for name, tensor in self.network.tensors.items()},
+            self.tokenizer,
+            self.sample_text,
+        )
+
     def _weight(self, layer: int, kind: str) -> Tensor:
         return self.network.tensors[f"{layer}.{kind}.weight"]
 
@@ -165,6 +178,13 @@ class RestrictedTransformer(_Runnable):
 
 def _heads(head: Tensor | None, index: Tensor) -> Tensor | None:
     return None if head is None else head[index[0]]
+
+
+def _permuted(tensor: Tensor, salt: str) -> Tensor:
+    """The tensor's values in an order drawn by the salt."""
+    seed = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "big")
+    order = torch.randperm(tensor.numel(), generator=torch.Generator().manual_seed(seed))
+    return tensor.detach().flatten()[order.to(tensor.device)].view(tensor.shape)
 
 
 def _fingerprint(config: Config, tensors: Mapping[str, Tensor]) -> str:

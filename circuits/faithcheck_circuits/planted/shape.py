@@ -1,0 +1,41 @@
+"""What is drawn about a planted model before anything is written."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes, and what the nodes that no path uses do to the paths.
+
+    swell: from the embedding to the last norm their writes make the residual stream this many times as long. leak: in
+    every later sublayer they write noise into a path's feature, this share of the feature's own amplitude.
+    """
+
+    layers: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    swell: float
+    leak: float
+
+    @classmethod
+    def drawn(cls, rng: random.Random, swell: tuple[float, float] = (1.5, 12.0)) -> Shape:
+        d_model = rng.choice((48, 64, 96))
+        low, high = (math.log(s) for s in swell)
+        return cls(
+            layers=rng.choice((2, 2, 3)),
+            d_model=d_model,
+            d_head=rng.choice((8, 16)) if d_model == 96 else 8,
+            d_mlp=d_model * rng.choice((2, 3, 4)),
+            swell=math.exp(rng.uniform(low, high)),
+            leak=rng.choice((0.0, rng.uniform(0.0, 0.1))),
+        )
+
+    @property
+    def growth(self) -> float:
+        """What one sublayer writes, in lengths of the stream that it is added to, at right angles."""
+        return math.sqrt(self.swell ** (1 / self.layers) - 1)

@@ -1,0 +1,115 @@
+"""The families and checks of a calibration: found by name, and built where they are run. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from faithcheck import plugins
+from faithcheck.check import CircuitCheck, MethodCheck
+from faithcheck.errors import UserError
+from faithcheck.method import Method
+from faithcheck.parameters import build
+from faithcheck.planted import Family
+from faithcheck.references import ResolvedMethod
+
+
+@dataclass(frozen=True)
+class FamilyEntry:
+    """A family by reference, with what it declares."""
+
+    ref: str
+    name: str
+    exercises: tuple[str, ...]
+    method_scope: bool
+    decoy_method: tuple[str, Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """A check by reference, with what it declares; `gates` are its default gates by metric."""
+
+    ref: str
+    name: str
+    is_method_scope: bool
+    gates: Mapping[str, str]
+
+
+def find_families(refs: Sequence[str] | None) -> list[FamilyEntry]:
+    """The families named, or all that are installed.
+
+    Raises UserError for an unknown or repeated one, or where there is none; BrokenPlugin where one cannot be built.
+    """
+    families = []
+    for ref in _all("families") if refs is None else dict.fromkeys(refs):
+        family = load_family(ref)
+        decoy = None if family.decoy_method is None else (family.decoy_method[0], dict(family.decoy_method[1]))
+        families.append(FamilyEntry(ref, family.name, tuple(family.exercises), bool(family.method_scope), decoy))
+    if not families:
+        raise UserError("no family of planted models is installed; name one with --family path/to/file.py:Class")
+    _refuse_repeats("families", families)
+    return families
+
+
+def find_checks(refs: Sequence[str] | None) -> list[CheckEntry]:
+    """The checks named, or all that are installed. Raises as `find_families` does."""
+    checks = []
+    for ref in _all("checks") if refs is None else dict.fromkeys(refs):
+        check = load_check(ref)
+        checks.append(CheckEntry(ref, check.name, check.scope == "method", dict(check.gates)))
+    _refuse_repeats("checks", checks)
+    return checks
+
+
+def load_family(ref: str) -> Family:
+    """A family. Raises as `find_families` does."""
+    parts = ("name", "exercises", "decoy_method", "method_scope", "plant")
+    family = cast(Family, _built("families", ref, {}, parts)[0])
+    if isinstance(family.exercises, str):
+        raise plugins.BrokenPlugin(ref, "its class", "`exercises` is a list of checks, not one name")
+    return family
+
+
+def load_check(ref: str) -> CircuitCheck | MethodCheck:
+    """A check with its default parameters."""
+    built, _ = _built("checks", ref, {}, ("name", "scope", "gates", "measure", "sentence"))
+    return cast("CircuitCheck | MethodCheck", built)
+
+
+def load_method(ref: str, given: Mapping[str, Any]) -> ResolvedMethod:
+    built, parameters = _built("methods", ref, given, ("name",))
+    return ResolvedMethod(ref, cast(Method, built), parameters)
+
+
+def _all(group: str) -> list[str]:
+    return [str(entry) for entry in plugins.names(group)]
+
+
+def _built(group: str, ref: str, given: Mapping[str, Any], parts: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
+    """An instance of a plugin class, and its parameters with defaults.
+
+    Raises UserError for an unknown name or unsuitable parameters, BrokenPlugin where building raises or a part is
+    missing.
+    """
+    cls: Any = plugins.load(group, ref)
+    try:
+        parameters = build(cls, given, ref)
+        built = cls(parameters) if hasattr(cls, "Parameters") else cls()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
+    missing = [part for part in parts if not hasattr(built, part)]
+    if missing:
+        raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
+    return built, parameters.model_dump(mode="json")
+
+
+def _refuse_repeats(what: str, entries: Sequence[FamilyEntry] | Sequence[CheckEntry]) -> None:
+    """Two of one name could not be told apart in the tables."""
+    names = [entry.name for entry in entries]
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            first, second = entries[names.index(name)].ref, entries[place].ref
+            raise UserError(f"two {what} are called {name!r}: {first} and {second}")

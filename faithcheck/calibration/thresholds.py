@@ -1,0 +1,66 @@
+"""What other thresholds would have said: recorded verdicts, judged again with one gate moved."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from faithcheck.calibration.rates import Figure, Outcome, figures
+from faithcheck.calibration.records import HALVES, Half, Record
+from faithcheck.calibration.scan import Span, good_spans
+from faithcheck.calibration.settings import Setting, grid, rejudge
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one setting of a metric's gate comes to, on each half."""
+
+    setting: Setting
+    is_default: bool
+    halves: Mapping[Half, Sequence[Figure]]
+
+    def to_data(self) -> dict[str, Any]:
+        halves: dict[str, Any] = {half: [figure.to_data() for figure in found] for half, found in self.halves.items()}
+        return {"gate": self.setting.text, "default": self.is_default, **halves}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The thresholds of one gated metric of a check.
+
+    `good` are those that meet the requirements on the half to choose on; None where no decoy or no true circuit of a
+    family that exercises the check was judged there, so that nothing can be chosen.
+    """
+
+    check: str
+    metric: str
+    default: Setting
+    rows: Sequence[Row]
+    good: Sequence[Span] | None
+
+    def to_data(self) -> dict[str, Any]:
+        return {
+            "check": self.check,
+            "metric": self.metric,
+            "default": self.default.text,
+            "rows": [row.to_data() for row in self.rows],
+            "good": None if self.good is None else [span.to_data() for span in self.good],
+        }
+
+
+def thresholds(
+    check: str, metric: str, gate: str, records: Sequence[Record], exercising: Collection[str]
+) -> Thresholds:
+    """`records` are all of the check's; `gate` is the metric's default gate."""
+    default = Setting.parse(gate)
+    rows = [Row(s, s == default, _halves(records, metric, s, exercising)) for s in grid(default)]
+    chosen_on = [record for record in records if record.half == "choose"]
+    return Thresholds(check, metric, default, rows, good_spans(chosen_on, metric, default, exercising))
+
+
+def _halves(
+    records: Sequence[Record], metric: str, setting: Setting, exercising: Collection[str]
+) -> dict[Half, list[Figure]]:
+    found = [(r.half, Outcome(r.family, r.variant, rejudge(r, metric, setting))) for r in records]
+    return {half: figures([o for h, o in found if h == half], exercising) for half in HALVES}
