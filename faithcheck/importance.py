@@ -31,7 +31,7 @@ _FLOATS = 1 << 23
 
 @dataclass(frozen=True)
 class Importance:
-    """`per_prompt`: float[group, prompt], the fall of a prompt's log-odds, or their signed gradient if `by_gradient`."""
+    """`per_prompt`: float[group, prompt], the fall of each prompt's log-odds; if `by_gradient`, their gradient."""
 
     per_prompt: npt.NDArray[np.float64]
     by_gradient: bool

@@ -174,7 +174,7 @@ def check_shifts(surveys: Mapping[str, Survey], parts: Sequence[Distribution], r
     known = set(texts(test)) if suspects else set()
     for shift in suspects:
         if known.issuperset(texts(shift)):
-            reasons.add(f"{shift} has no prompt that is not one of {test}", shift.path, key=True)
+            reasons.add(f"every prompt of {shift} is one of {test}", shift.path, key=True)
 
 
 def _slot_names(parts: Sequence[Distribution]) -> list[str]:

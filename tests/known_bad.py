@@ -50,9 +50,22 @@ def unsure(device="cpu"):
     return readout((SIGN, pronoun(2.0)))
 
 
-def either_is_enough(device="cpu"):
-    """Two neurons of difference 12: without one of them the loss rises by less than 1e-5."""
-    return readout((SIGN, pronoun(12.0)), (SIGN, pronoun(12.0)))
+class Clipped(Readout):
+    """The logit difference is 6 x the sum of the neurons, clipped to -1 and 1; neurons 0 and 1 are `sign`, that of the
+    name."""
+
+    def __init__(self, sign=SIGN):
+        self.__dict__.update(readout((sign, {}), (sign, {})).__dict__)
+
+    def _logits(self, tokens):
+        neurons = self._at_site("0.mlp_neuron", (self.first[tokens[:, :1]] * self.own[tokens])[None])
+        self._keep("0.attn_pattern", torch.zeros(1, len(tokens), 0, tokens.shape[1], tokens.shape[1] + 1))
+        return self.base[tokens] + neurons.sum(-1, keepdim=True).clamp(-1, 1) * table(pronoun(6.0))
+
+
+def clipped(device="cpu"):
+    """Without one of two neurons nothing changes at all."""
+    return Clipped()
 
 
 def needs_no_node(device="cpu"):
@@ -102,7 +115,7 @@ class Beside(Attention):
     """Two heads, each with an output node of its own, beside 40 neurons of which neuron 0 answers by itself."""
 
     def __init__(self):
-        super().__init__([ONE] * 2, [SIGN] * 2, [0.0] * 2, torch.eye(2).tolist(), [pronoun(0.1)] * 2)
+        super().__init__([ONE] * 2, [SIGN] * 2, [0.0] * 2, torch.eye(2).tolist(), [pronoun(0.04)] * 2)
         self.sites = {**self.sites, "0.mlp_neuron": Site(40, 0, "mlp_neuron")}
         self.neurons = torch.zeros(len(WORDS), 40, dtype=torch.float64)
         self.neurons[:, 0] = SIGN
@@ -163,11 +176,15 @@ def infinite_activations(device="cpu"):
     return Faulty(torch.inf, nodes=[0])
 
 
-def no_epsilon(device="cpu"):
+def no_epsilon(device="cpu", after=TEST):
     """Neuron 0 is silent after the first test word: the norm of what it writes, alone, then divides 0 by 0."""
-    silent = table(dict.fromkeys(TEST[:1], 0.0), 1.0)
+    silent = table(dict.fromkeys(after[:1], 0.0), 1.0)
     nodes = [(SIGN, silent), (SIGN, ONE), *[IDLE] * 18]
     return Readout(nodes, [pronoun(2.0), pronoun(1.0), *[{}] * 18], gain=6.0)
+
+
+def no_epsilon_on_the_shift(device="cpu"):
+    return no_epsilon(after=ODD)
 
 
 class Logarithm(Readout):
@@ -210,6 +227,19 @@ def root(device="cpu"):
     return Root()
 
 
+class Scale(Faulty):
+    """NaN on validation prompts, beside which `scale` multiplies the logits."""
+
+    scale = 1.0
+
+    def _logits(self, tokens):
+        return super()._logits(tokens) * self.scale
+
+
+def changeable_and_nan_on_validation_prompts(device="cpu"):
+    return Scale(torch.nan, VALIDATION[:1])
+
+
 class Nothing:
     """No node has a positive score."""
 
@@ -228,3 +258,13 @@ class First(Nothing):
         found = super().extract(problem)
         next(iter(found.scores.values()))[0] = 1.0
         return found
+
+
+class Rescales(Nothing):
+    """Changes a `Scale`."""
+
+    name = "rescales"
+
+    def extract(self, problem):
+        problem.model.scale = 2.0
+        return super().extract(problem)

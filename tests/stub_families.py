@@ -29,6 +29,7 @@ from fake_models import (
     whole,
     write_task,
 )
+from known_bad import Clipped
 
 from faithcheck.circuit import Convergence, NodeScores
 from faithcheck.losses import prompt_losses
@@ -120,8 +121,7 @@ class Doubled(Rescaled):
     name = "doubled"
 
     def plant(self, seed):
-        nodes = [(SIGN, ONE), (SIGN, ONE), (ONE, ONE)] + [(SIGN, ONE)] * len(SILENT)
-        model = Readout(nodes, [pronoun(10.0)] * 2 + [{}] + SILENT, answers_only())
+        model = Clipped(SIGN)
         return Planted(model, toy_task(), whole(model), None, 0.15)
 
 

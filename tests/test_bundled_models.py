@@ -12,9 +12,11 @@ import torch
 
 from faithcheck import load_model, load_task
 from faithcheck.ablation import Ablation
+from faithcheck.bundled import bundled_dir, yaml_names
 from faithcheck.losses import logit_difference, prompt_losses
 from faithcheck.marked_yaml import load
 from faithcheck.prompts import encode
+from faithcheck.resampling import MINIMUM_PROMPTS, MINIMUM_UNITS, Resampling
 from faithcheck.scales import norm_scales
 
 FOLDER = Path(faithcheck_circuits.bundled.__file__).parent
@@ -48,6 +50,14 @@ def card_rows(name):
     """{(task, split): (prompts, accuracy, cross-entropy)} of the card's table of tasks."""
     rows = re.findall(r"^\| (\w+), (\w+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \|", card(name), re.MULTILINE)
     return {(task, split): (int(n), float(acc), float(loss)) for task, split, n, acc, loss in rows}
+
+
+@pytest.mark.parametrize("task", yaml_names(bundled_dir() / "tasks"))
+@pytest.mark.parametrize("name", MODELS)
+def test_the_test_split_of_a_bundled_task_is_large_enough_to_decide_a_gate(name, task):
+    resampling = Resampling(encode(load_task(task), "test", model(name).tokenizer).units)
+    assert resampling.units >= MINIMUM_UNITS
+    assert resampling.n >= MINIMUM_PROMPTS
 
 
 @pytest.mark.parametrize("name", MODELS)

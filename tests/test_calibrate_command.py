@@ -247,11 +247,18 @@ def test_progress_says_how_much_time_is_left(tmp_path, capsys, monkeypatch):
     assert "left" not in lines[-1]
 
 
-def test_progress_weighs_instances_on_which_a_method_really_extracts(monkeypatch):
+@pytest.mark.parametrize(
+    ("check", "shares"),
+    [
+        ("nonsense_control", [0, 1 / 62, 31 / 62, 32 / 62, 1]),
+        ("random_weights", [0, 1 / 4, 2 / 4, 3 / 4, 1]),  # not exercised, so the unfaithful method is not run
+    ],
+)
+def test_progress_weighs_instances_on_which_a_method_really_extracts(check, shares):
     seen = []
-    calibrate([family("Honest"), family("Cancelling")], ["nonsense_control"], 2, on_progress=seen.append)
+    calibrate([family("Honest"), family("Cancelling")], [check], 2, on_progress=seen.append)
     assert [(p.done, p.total) for p in seen] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
-    assert [p.share for p in seen] == pytest.approx([0, 1 / 62, 31 / 62, 32 / 62, 1])
+    assert [p.share for p in seen] == pytest.approx(shares)
     assert [p.instance and p.instance.family for p in seen] == [None, "honest", "cancelling", "honest", "cancelling"]
 
 

@@ -101,7 +101,7 @@ class TestCircuits:
         assert found["true", "sufficiency"].by_gates
 
     def test_a_check_that_says_it_cannot_decide_is_not_decided_by_its_gates(self):
-        # The loss does not depend on either neuron alone, so nothing can be weighed.
+        # The answer does not depend on either neuron alone, so nothing can be weighed.
         record = records_of(run("Doubled", "node_roles"))["true", "node_roles"]
         assert (record.verdict, record.by_gates, list(record.gated)) == (INCONCLUSIVE, False, [])
 
@@ -128,12 +128,15 @@ class TestMethods:
         monkeypatch.setattr(module, "execute", lambda resolved: runs.append(resolved) or real(resolved))
         run("Cancelling", "layernorm", "nonsense_control", "random_weights")
         asked = [([check.check.name for check in r.checks], r.circuit is None, r.method and r.method.ref) for r in runs]
-        both = ["nonsense_control", "random_weights"]
         assert [(checks, ref and ref.rpartition(":")[2]) for checks, _, ref in asked] == [
             (["layernorm"], None),
-            (both, "oracle"),
-            (both, "BestNeuron"),
+            (["nonsense_control", "random_weights"], "oracle"),
+            (["nonsense_control"], "BestNeuron"),
         ]
+
+    def test_the_unfaithful_method_is_judged_only_by_checks_that_the_family_exercises(self):
+        judged = verdicts(run("Cancelling", "nonsense_control", "random_weights"))
+        assert set(judged) == {("true", "nonsense_control"), ("true", "random_weights"), ("decoy", "nonsense_control")}
 
     def test_a_family_of_circuits_only_has_no_records_of_methods(self, rescaled):
         assert not [r for r in rescaled.records if r.check == "nonsense_control"]

@@ -79,6 +79,12 @@ def test_a_decoy_that_lives_on_the_last_norm_fails(tmp_path):
     assert "the circuit lives on the norms" in finding.reason
 
 
+def test_a_model_without_norms_has_nothing_to_judge(tmp_path):
+    home = bench_of(Readout([(SIGN, ONE)], [{"she": 3.0, "he": -3.0}]), write_large_task(tmp_path), loss="binary")
+    finding = finding_of(CHECK, subject_of(home, mlp_neuron=[0]))
+    assert (finding.verdict, finding.reason) == (Verdict.NOT_APPLICABLE, "the model has no norm")
+
+
 def test_the_gate_is_the_target_loss_plus_a_tenth(tmp_path):
     # Frozen loss 0.568: a target of 0.47 allows 0.57, one of 0.46 does not.
     home = bench(tmp_path, 1.0, 0.1)

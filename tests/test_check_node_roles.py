@@ -245,9 +245,10 @@ class TestCheck:
         assert [j.metric.estimate.value for j in finding.metrics] == [pytest.approx(1.0), 0.0]
 
     def test_a_circuit_whose_node_means_the_opposite_fails(self, tmp_path):
-        # Difference 2 + 2 in the circuit. Leaving out a, b or either neuron costs softplus(-2) - softplus(-4) =
-        # 0.109 each: the flipped neuron has a quarter of the importance.
+        # Difference 2 + 2 in the circuit. Leaving out a, b or either neuron takes 2 away: the flipped neuron has a
+        # quarter of the importance.
         finding = finding_of(CHECK, subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT))
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([2, 2, 2, 2])
         assert finding.evidence["0/flips"].tolist() == [False, False, False, True]
         assert finding.evidence["0/r"].tolist() == pytest.approx([1, 1, 1, -1])
         assert [j.metric.name for j in finding.metrics] == ["consistent_mass", "flipped_nodes"]
@@ -255,6 +256,18 @@ class TestCheck:
         assert finding.verdict is Verdict.FAIL
         assert "nodes with 75% of the importance mean the same in circuit and model" in finding.reason
         assert "1 nodes that matter have the opposite meaning" in finding.reason
+
+    def test_two_flipped_nodes_either_of_which_suffices_fail(self, tmp_path):
+        # Neurons 0 and 1 are b - 2 c: the sign in the circuit, minus the sign in the model, where neuron 2 answers.
+        # Each of them gives 12: without one the loss hardly rises, the log-odds fall from 24 to 12. Input b gives 24.
+        mix = [[0, 1, -2, 0]] * 2 + [[0, 0, 0, 1]]
+        writes = [pronoun(12.0), pronoun(12.0), pronoun(40.0)]
+        model = Readout([(SIGN, ONE)] * 4, writes, answers_only(), mix=mix)
+        subject = subject_of(bench_of(model, write_large_task(tmp_path)), mlp_in=[1], mlp_neuron=[0, 1])
+        finding = finding_of(CHECK, subject)
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([24, 12, 12])
+        assert [j.metric.estimate.value for j in finding.metrics] == [pytest.approx(0.5), 2.0]
+        assert finding.verdict is Verdict.FAIL
 
     @pytest.mark.parametrize(
         ("shares", "mass", "flipped", "verdict"),
@@ -274,7 +287,7 @@ class TestCheck:
         assert finding_of(CHECK, subject).verdict is verdict
 
     @pytest.mark.parametrize(("total", "decided"), [(0.051, True), (0.049, False)])
-    def test_nodes_that_hardly_change_the_loss_decide_nothing(self, tmp_path, total, decided):
+    def test_nodes_that_hardly_change_the_answer_decide_nothing(self, tmp_path, total, decided):
         subject = with_importance(subject_of(bench_of(flipping(), write_large_task(tmp_path)), **KEPT), total, 0, 0, 0)
         finding = finding_of(CHECK, subject)
         assert finding.verdict is (Verdict.PASS if decided else Verdict.INCONCLUSIVE)

@@ -1,4 +1,4 @@
-"""Losses and logit differences against numbers worked out by hand."""
+"""Losses, log-odds and logit differences against numbers worked out by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faithcheck.losses import logit_difference, prompt_losses
+from faithcheck.losses import logit_difference, prompt_log_odds, prompt_losses
 
 LN = math.log
 LOGITS = torch.tensor(
@@ -71,3 +71,51 @@ def test_the_gradient_is_the_probability_minus_the_target(kind):
     prompt_losses(logits, torch.tensor([0]), torch.tensor([2]), kind).sum().backward()
     full, binary = [7 / 10 - 1, 1 / 10, 2 / 10], [7 / 9 - 1, 0, 2 / 9]
     assert logits.grad[0, 0].tolist() == pytest.approx(full if kind == "full" else binary, rel=1e-12)
+
+
+def test_the_full_log_odds_are_of_the_target_against_all_other_tokens():
+    expect(prompt_log_odds(LOGITS, TARGETS, DISTRACTORS, "full"), [[LN(2 / 6), LN(1 / 2)], [LN(1 / 7), LN(7 / 3)]])
+
+
+def test_the_binary_log_odds_are_the_logit_difference():
+    expect(prompt_log_odds(LOGITS, TARGETS, DISTRACTORS, "binary"), [[LN(2 / 5), 0.0], [LN(1 / 4), LN(7 / 2)]])
+
+
+def test_log_odds_of_targets_of_each_members_own():
+    expect(prompt_log_odds(LOGITS, *MEMBERWISE, "full"), [[LN(2 / 6), LN(1 / 2)], [0.0, LN(1 / 9)]])
+    expect(prompt_log_odds(LOGITS, *MEMBERWISE, "binary"), [[LN(2 / 5), 0.0], [LN(4 / 3), LN(1 / 7)]])
+
+
+def test_log_odds_of_one_members_logits_for_the_targets_of_many():
+    expect(prompt_log_odds(LOGITS[:1], *MEMBERWISE, "full"), [[LN(2 / 6), LN(1 / 2)], [LN(5 / 3), LN(1 / 2)]])
+    expect(prompt_log_odds(LOGITS[:1], *MEMBERWISE, "binary"), [[LN(2 / 5), 0.0], [LN(5 / 1), 0.0]])
+
+
+@pytest.mark.parametrize("kind", ["full", "binary"])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("memberwise", [False, True])
+def test_log_odds_have_the_shape_of_the_losses(kind, members, memberwise):
+    answers = MEMBERWISE if memberwise else (TARGETS, DISTRACTORS)
+    found = prompt_log_odds(LOGITS[:members], *answers, kind)
+    assert found.shape == (2 if memberwise else members, 2) == prompt_losses(LOGITS[:members], *answers, kind).shape
+
+
+@pytest.mark.parametrize("kind", ["full", "binary"])
+@given(seed=st.integers(0, 999), size=st.floats(0.1, 3))
+@settings(max_examples=20, deadline=None)
+def test_log_odds_are_those_of_the_probability_whose_logarithm_is_minus_the_loss(kind, seed, size):
+    generator = torch.Generator().manual_seed(seed)
+    logits = size * torch.randn(2, 3, 5, generator=generator, dtype=torch.float64)
+    answers = torch.tensor([0, 1, 2]), torch.tensor([4, 4, 3])
+    expected = -torch.expm1(prompt_losses(logits, *answers, kind)).log()
+    torch.testing.assert_close(prompt_log_odds(logits, *answers, kind), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["full", "binary"])
+def test_log_odds_of_a_certain_or_impossible_target_do_not_overflow_and_have_a_gradient(kind):
+    # One other token has all the rest of the probability. -log(expm1(loss)) would be infinite for both.
+    logits = torch.tensor([[[1000.0, 0.0, -1000.0], [0.0, 1000.0, -1000.0]]], requires_grad=True)
+    found = prompt_log_odds(logits, torch.tensor([0, 0]), torch.tensor([1, 1]), kind)
+    assert found.tolist() == [[1000.0, -1000.0]]
+    found.sum().backward()
+    assert logits.grad.tolist() == [[[1.0, -1.0, 0.0], [1.0, -1.0, 0.0]]]

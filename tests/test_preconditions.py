@@ -83,8 +83,11 @@ NEEDLESS = "the circuit's nodes are not needed: embedding and unembedding alone 
 NO_ATTENTION = {"attention_agreement": (NOT_APPLICABLE, "keeps no attn_v node")}
 FEW_PROMPTS = f"needs at least {MINIMUM_PROMPTS} prompts, had 28"
 FEW_CONFIDENT = f"needs at least {MINIMUM_CONFIDENT} prompts, had "
-FEW_UNITS = f"(the task has only 8 independent units (name), an interval needs {MINIMUM_UNITS})"
-MANY = [f"{action} {word}" for action in TEST for word in EXTRA]
+LOWERS = "lowers the answer's log-odds by"
+NEEDS = f"interval needs {MINIMUM_UNITS}"
+FEW_UNITS = f"the task has only 8 independent units (name), an {NEEDS}"
+MANY, MANY_ODD = ([f"{action} {word}" for action in actions for word in EXTRA] for actions in (TEST, ODD))
+NO_NUMBER = "the loss of the model itself on this task is not a number"
 CASES = {
     "a model that cannot do the task": Case(
         "unable",
@@ -121,18 +124,18 @@ CASES = {
     ),
     "a model that ignores masks": Case("ignores_masks", every(NOT_APPLICABLE, NEEDLESS), {"mlp_neuron": [3]}),
     "nodes none of which is missed": Case(
-        "either_is_enough",
-        {"node_roles": (INCONCLUSIVE, "leaving out the nodes changes the loss by 1.2e-05 nats in all, too little")},
-        {"mlp_neuron": [0, 1]},
+        "clipped",
+        {"node_roles": (INCONCLUSIVE, f"single nodes {LOWERS} 0 nats in all, too little")},
+        BOTH,
     ),
     "heads none of which is missed": Case(
         "beside",
-        {"attention_agreement": (INCONCLUSIVE, "leaving out any head changes the loss by 0.0")},
+        {"attention_agreement": (INCONCLUSIVE, f"single heads {LOWERS} 0.02 nats in all, too little")},
         {"attn_v": [0, 1], "attn_out": [0, 1], "mlp_neuron": [0]},
     ),
     "heads whose outputs are not kept": Case(
         "beside",
-        {"attention_agreement": (INCONCLUSIVE, "leaving out any head changes the loss by 0 nats in all")},
+        {"attention_agreement": (INCONCLUSIVE, f"single heads {LOWERS} 0 nats in all, too little")},
         {"attn_v": [0, 1], "mlp_neuron": [0]},
     ),
     "too few prompts": Case(
@@ -147,9 +150,19 @@ CASES = {
     ),
     "too few units": Case(
         "normed",
-        {**every(INCONCLUSIVE, FEW_UNITS), **NO_ATTENTION},
+        {
+            **every(INCONCLUSIVE, f"({FEW_UNITS})"),
+            **NO_ATTENTION,
+            "generalization": (INCONCLUSIVE, f"({FEW_UNITS}; the shift odd has only 8 independent units (name), an "),
+        },
         BOTH,
-        task={"female": FEMALE[:4], "male": MALE[:4], "test": MANY, "odd": MANY},
+        task={"female": FEMALE[:4], "male": MALE[:4], "test": MANY, "odd": MANY_ODD},
+    ),
+    "a shift of too few units": Case(
+        "normed",
+        {"generalization": (INCONCLUSIVE, f"(the shift odd has only 2 independent units (name), an {NEEDS})")},
+        BOTH,
+        task={**NAME_FIRST, "odd": MANY_ODD, "odd_names": (FEMALE[:1], MALE[:1])},
     ),
     "a model that is never sure": Case("unsure", {"generalization": (INCONCLUSIVE, f"{FEW_CONFIDENT}0")}, NEURON),
     "a node that is constant in the circuit only": Case(
@@ -161,12 +174,32 @@ CASES = {
     "a node that is constant with another sign": Case(
         "constant_of_another_sign", {"node_roles": (FAIL, "50% of the importance")}, WITH_INPUT, task=NAME_LAST
     ),
-    "a model whose loss is NaN": Case("nan_logits", every(NOT_APPLICABLE, "a loss of nan nats"), NEURON),
-    "a model whose logits are infinite": Case("infinite_logits", every(NOT_APPLICABLE, "a loss of nan nats"), NEURON),
+    "a model whose loss is NaN": Case("nan_logits", every(NOT_APPLICABLE, NO_NUMBER), NEURON),
+    "a model whose loss is NaN, and a method": Case("nan_logits", every(NOT_APPLICABLE, NO_NUMBER), method="First"),
+    "a model whose logits are infinite": Case("infinite_logits", every(NOT_APPLICABLE, NO_NUMBER), NEURON),
     "a model whose loss is NaN on validation prompts": Case(
         "nan_on_validation_prompts", {**NO_CIRCUIT, "sufficiency": (FAIL, "misses the target loss")}, NEURON
     ),
-    "a model that is NaN on the shift": Case("nan_on_the_shift", {"generalization": (ERROR, "NaN")}, NEURON),
+    "a model whose loss is NaN on validation prompts, and a method": Case(
+        "nan_on_validation_prompts",
+        {**NO_CIRCUIT, "sufficiency": (FAIL, "no circuit of any size that was evaluated reaches the target loss")},
+        method="First",
+    ),
+    "a method that changes a model which is NaN on validation prompts": Case(
+        "changeable_and_nan_on_validation_prompts",
+        every(ERROR, "the method changed the model that it was given"),
+        method="Rescales",
+    ),
+    "a model that is NaN on the shift": Case(
+        "nan_on_the_shift",
+        {"generalization": (ERROR, "on the shift odd the probabilities that the model gives are NaN")},
+        NEURON,
+    ),
+    "a circuit that is NaN on the shift": Case(
+        "no_epsilon_on_the_shift",
+        {"generalization": (ERROR, "on the shift odd the probabilities that the circuit gives are NaN")},
+        NEURON,
+    ),
     "a model whose activations are NaN": Case(
         "nan_activations", {"node_roles": (ERROR, "an activation at 0.mlp_neuron is not finite")}, NEURON
     ),
@@ -178,9 +211,9 @@ CASES = {
     "a model whose activations are infinite": Case(
         "infinite_activations", {"node_roles": (ERROR, "an activation at 0.mlp_neuron is not finite")}, NEURON
     ),
-    "a node without which the loss is infinite": Case(
+    "a node without which the log-odds are infinite": Case(
         "logarithm",
-        {"node_roles": (ERROR, "the loss without 0.mlp_neuron 0 is not finite")},
+        {"node_roles": (ERROR, "the answer's log-odds without 0.mlp_neuron 0 are not finite")},
         {"mlp_neuron": [0, 1]},
     ),
     "a gradient that is NaN": Case(
@@ -237,6 +270,12 @@ def test_a_circuit_without_a_fault_passes_every_check_that_applies(tmp_path):
         **dict.fromkeys(CHECKS, PASS),
         "attention_agreement": NOT_APPLICABLE,
     }
+
+
+def test_a_shift_of_too_few_units_is_remarked_where_a_check_looks_at_it_alone(tmp_path):
+    result = outcome(tmp_path, replace(CASES["a shift of too few units"], expected=every(INCONCLUSIVE, "")))
+    remarked = {check["check"] for check in result.checks if "independent units" in check["reason"]}
+    assert remarked == {"generalization"}
 
 
 def evidence(tmp_path, case):

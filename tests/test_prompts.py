@@ -187,6 +187,18 @@ def test_what_cannot_be_encoded_is_refused_naming_task_and_text(tmp_path, case):
         encode(task(tmp_path, text), "train", Words([word for word in WORDS if word != missing]))
 
 
+def test_answers_that_are_the_same_token_are_refused_by_both_names(tmp_path):
+    class Uncased(Words):
+        def encode(self, text):
+            return super().encode(text.lower().replace("they", "he"))
+
+    words = [word.lower() for word in WORDS]
+    other = task(tmp_path, TASK.replace("female: she, male: he", "female: they, male: He"))
+    with pytest.raises(UserError, match="task toy: the answers 'they' and 'He' are one and the same token"):
+        encode(other, "train", Uncased(words))
+    assert encode(task(tmp_path), "train", Uncased(words)).targets.unique().tolist() == [IDS["she"], IDS["he"]]
+
+
 def test_a_value_that_ends_inside_a_token_is_refused(tmp_path):
     class Pairs:
         """Two letters a token, so that most values end inside one."""

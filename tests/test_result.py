@@ -249,6 +249,12 @@ def test_a_result_is_written_whole_or_not_at_all(tmp_path):
     assert not (tmp_path / "result.json").exists()
 
 
+def test_a_traceback_that_cannot_be_encoded_is_written_with_what_can_be(tmp_path):
+    finding = Finding("c", "t", Verdict.ERROR, "r", details="ValueError: caf\u00e9 \udc80")
+    entry = record_check(tmp_path, CheckJudged(finding, "key"))
+    assert (tmp_path / entry["details"]).read_text(encoding="utf-8") == "ValueError: caf\u00e9 \\udc80"
+
+
 def test_names_that_would_leave_the_folder_are_written_inside_it(tmp_path):
     finding = Finding("../c", "../../t/x", Verdict.ERROR, "r", (), {"a": torch.ones(1)}, "trace")
     entry = record_check(tmp_path, CheckJudged(finding, "key"))

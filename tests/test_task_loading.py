@@ -174,6 +174,7 @@ def test_an_unknown_split_is_refused_with_the_nearest_name(tmp_path: Path) -> No
         _load(tmp_path, GOOD).prompts("tset")
 
 
+UNSEEN = GOOD[GOOD.index("action: [ran]\n") :]
 # What replaces what in a good file, the line that must be named, and words that must be said.
 _BAD: list[tuple[str, str, str, int, str]] = [
     (GOOD, "faithcheck_task: 1", "faithcheck_task: true", 1, "faithcheck_task: found true; allowed: 1"),
@@ -225,6 +226,8 @@ _BAD: list[tuple[str, str, str, int, str]] = [
     (TWO_NAMES, "[hit]", "[saw, met]", 17, "shares the frame '___ met ___, so ___' with split 'train' (and"),
     (TWO_NAMES, "name1.gender !=", "name1 != name1, name1.gender !=", 20, "shift 'other' has no prompts"),
     (TWO_NAMES, "{verb: [saw]}", "{verb: [saw], name1: {gender: {male: [Leo]}}}", 16, "has the answer 'fema"),
+    (GOOD, UNSEEN, "action: [sang]\n", 17, "shifts.unseen_names: every prompt of shift 'unseen_names' is one of spl"),
+    (GOOD, UNSEEN, "action: [sang]\n      name: {gender: {female: [Mia]}}", 17, "is one of split 'test'"),
     (KINDS, 'question: ["is that a {thing}"], ', "", 12, "no prompt of split 'test' has the answer 'questio"),
     (KINDS, 'statement: ["a {thing}"]', 'statment: ["a {thing}"]', 7, "has question, statement, statment"),
 ]  # fmt: skip
@@ -240,6 +243,15 @@ def test_a_task_file_that_makes_no_sense_is_refused_with_its_line(
     first = str(caught.value).splitlines()[0]
     assert first.startswith(f"{tmp_path / 'task.yaml'}:{line}: ")
     assert fragment in first
+
+
+@pytest.mark.parametrize(
+    "slots",
+    ["{action: [sang, ran]}", "{action: [ran]}", "{action: [sang], name: {gender: {female: [Mia, Zoe], male: [Leo]}}}"],
+)
+def test_a_shift_with_a_prompt_that_the_test_split_has_not_is_a_shift(tmp_path: Path, slots: str) -> None:
+    head = GOOD.removesuffix(f"slots:\n      {UNSEEN}")
+    assert _load(tmp_path, f"{head}slots: {slots}\n").prompts("unseen_names")
 
 
 def test_an_enumeration_without_end_is_refused_before_it_begins(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -84,10 +85,17 @@ def test_a_trained_model_runs_in_a_suite(trained, tmp_path):
     suite = tmp_path / "mine.yaml"
     suite.write_text(
         "faithcheck: 1\nmodel: stories-tiny\ntasks: [pronoun]\nmethod: full\nseeds: 1\n"
-        "target_loss: 20.0\nchecks: [layernorm]\n"
+        "target_loss: 6.5\nchecks: [layernorm]\n"
     )
+    # Its loss is 5.6, without any node 6.66. Keeping every node is no small circuit.
     file = trained[0] / "mini.safetensors"
     assert main(["run", str(suite), "--model", f"stories:{file}", "--out", str(tmp_path / "out")]) == 1
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert result["model"]["fingerprint"] == model_in(trained[0]).fingerprint
+    assert {check["check"]: check["verdict"] for check in result["checks"]} == {
+        "sufficiency": "FAIL",
+        "layernorm": "PASS",
+    }
 
 
 BAD = {

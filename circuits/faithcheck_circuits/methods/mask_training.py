@@ -41,7 +41,7 @@ class Trained:
     nodes: Tensor
 
     def convergence(self, target: float) -> Convergence:
-        """Flattened: in the last quarter of the steps the loss is at most 5 % below that of the second and that of the
+        """Flattened: in the last quarter of the steps the loss is at most 5 % below the lower one of the second and the
         third quarter, and above 1.5 x target, while a tenth of all nodes or more is still on. A run of under 100 steps,
         or one that has not turned half of the nodes off, is hardly trained: its loss is flat for no good reason.
         """

@@ -14,8 +14,8 @@ class CancellingPair:
 
     The true circuit is the path and the pair: only they write what the answer reads, and without either of the two
     heads the answer is the filler's. The decoy is the path alone. Where both heads are ablated in full, nothing is
-    missed, which is why no check of circuits under full ablation can tell it from the true one; one that ablates the
-    rest in part can. The two heads read features of their own, for a node that both used would cancel out too; and they
+    missed, which is why no check that ablates the rest in full can tell it from the true one; one that ablates the rest
+    in part can. The two heads read features of their own, for a node that both used would cancel out too; and they
     have the same sink, or whatever changes a norm's scale would sharpen them unequally.
     """
 

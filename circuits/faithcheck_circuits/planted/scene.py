@@ -44,10 +44,10 @@ class Scene:
     def drawn(cls, rng: random.Random, markers: bool = False) -> Scene:
         return cls(
             names=rng.randint(48, 64),
-            fillers=rng.randint(1, 3),
-            places=rng.randint(2, 3),
+            fillers=rng.randint(1, 2),
+            places=2,
             leads=rng.randint(0, 2),
-            markers=rng.randint(2, 4) if markers else 0,
+            markers=rng.randint(1, 2) if markers else 0,
             mixed=markers and rng.random() < 0.5,
         )
 

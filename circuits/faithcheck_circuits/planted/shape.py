@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class Shape:
     """Sizes, and what the nodes that no path uses do to the paths.
 
-    swell: from the embedding to the last norm their writes make the residual stream this many times as long. leak: in
-    every later sublayer they write noise into a path's feature, this share of the feature's own amplitude.
+    swell: from the embedding to the last norm their writes make the residual stream this many times as long. leak: the
+    noise that they write into a path's feature, as a share of its amplitude, in each sublayer from its writer's on.
     """
 
     layers: int

@@ -1,0 +1,50 @@
+"""Every check has a page with the same sections; its rates are those of the measured table; links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from faithcheck import plugins
+
+DOCS = Path(__file__).parent.parent / "docs"
+SECTIONS = [
+    "Question",
+    "Formula",
+    "Source",
+    "Default gates and why",
+    "When it does not apply or cannot decide",
+    "What it cannot see",
+    "Measured error rates",
+]
+CHECKS = [entry.name for entry in plugins.names("checks") if entry.package == "faithcheck"]
+PAGES = sorted(DOCS.rglob("*.md"))
+
+
+def test_there_are_checks_and_pages_to_look_at():
+    assert len(CHECKS) >= 7
+    assert len(PAGES) > len(CHECKS)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_check_has_a_page_with_all_sections_and_its_default_gates(check):
+    text = (DOCS / "checks" / f"{check}.md").read_text()
+    assert re.findall(r"^## (.+)$", text, re.M) == SECTIONS
+    gates = plugins.load("checks", check).gates
+    assert all(metric in text and gate in text for metric, gate in gates.items())
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_rates_on_a_page_are_rows_of_the_measured_table(check):
+    rows = set((DOCS / "calibration.md").read_text().splitlines())
+    section = (DOCS / "checks" / f"{check}.md").read_text().split("## Measured error rates")[1]
+    own = [line for line in section.splitlines() if line.startswith(f"| {check} ")]
+    assert own
+    assert set(own) <= rows
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
