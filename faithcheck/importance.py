@@ -1,9 +1,11 @@
 """How much a circuit's behaviour depends on a node or a head.
 
-Importance = max(0, fall of the answer's log-odds when the group is ablated from the circuit), under the model's own
-norm scales; where the circuit has too many nodes to leave each out, |d log-odds / d mask| stands in. Log-odds, because
-the loss levels off at 0: of several heads that do the same, no single one is then missed. The model's norm scales,
-because live ones make up for whatever is left out.
+Importance = mean over prompts of max(0, fall of the answer's log-odds when the group is ablated from the circuit),
+under the model's own norm scales; where the circuit has too many nodes to leave each out, d log-odds / d mask stands
+in for the fall. Log-odds, because the
+loss levels off at 0: of several heads that do the same, no single one is then missed. Cut at 0 for each prompt,
+because what helps some prompts and hurts others would cancel in the mean. The model's norm scales, because live ones
+make up for whatever is left out.
 """
 
 from __future__ import annotations
@@ -38,8 +40,7 @@ class Importance:
 
     def under(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """float[draw, group] under prompt weights float[draw, prompt]."""
-        mean = weights @ self.per_prompt.T
-        return np.abs(mean) if self.by_gradient else np.maximum(mean, 0.0)
+        return weights @ np.maximum(self.per_prompt, 0.0).T
 
     def mean(self) -> npt.NDArray[np.float64]:
         """float[group] over all prompts."""

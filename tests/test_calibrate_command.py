@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from stub_families import HERE, family
@@ -284,10 +286,9 @@ class TestProcesses:
         assert found.exit_code == 3
 
 
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory):
-    """A calibration that gets SIGINT, as from a terminal, once an instance hangs: folder, exit code, stderr, pids."""
-    folder = tmp_path_factory.mktemp("interrupted")
+@contextmanager
+def stuck(folder):
+    """A calibration of which an instance hangs; its workers leave their process ids in the folder."""
     args = ["calibrate", "--family", family("Stuck"), "--check", "sufficiency", "--instances", "4", "--out", "out"]
     process = subprocess.Popen(
         [sys.executable, "-m", "faithcheck.cli", *args],
@@ -301,11 +302,34 @@ def interrupted(tmp_path_factory):
     try:
         while not list(folder.glob("stuck-*")) and process.poll() is None:
             time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        yield process
     finally:
         process.kill()
-    return folder, process.returncode, error, [int(path.name.partition("-")[2]) for path in folder.glob("stuck-*")]
+
+
+def stuck_workers(folder):
+    return [int(path.name.partition("-")[2]) for path in folder.glob("stuck-*")]
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A calibration that gets SIGINT, as from a terminal, once an instance hangs: folder, exit code, stderr, pids."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    with stuck(folder) as process:
+        os.killpg(process.pid, signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+    return folder, process.returncode, error, stuck_workers(folder)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    with stuck(tmp_path) as process:
+        process.kill()
+        process.wait()
+    workers, deadline = stuck_workers(tmp_path), time.monotonic() + 60
+    assert workers
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
 class TestInterrupt:

@@ -9,7 +9,8 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
 
 from faithcheck.calibration.records import Instance, Unit, failed
 from faithcheck.plugins import one_line
@@ -46,7 +47,7 @@ def _one_pool(waiting: deque[Unit], workers: int) -> Generator[Instance]:
     So it is known which units a death may be due to.
     """
     others = set(active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
     running: dict[Future[Instance], Unit] = {}
     alive = True
     try:
@@ -62,6 +63,18 @@ def _one_pool(waiting: deque[Unit], workers: int) -> Generator[Instance]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+
+    def watch() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _submit(pool: ProcessPoolExecutor, waiting: deque[Unit], running: dict[Future[Instance], Unit]) -> bool:

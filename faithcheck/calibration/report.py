@@ -81,18 +81,20 @@ def _thresholds(calibration: Calibration) -> Iterator[str]:
     yield "## Thresholds"
     yield (
         "The verdicts judged again with one gate moved and the others as they are, on the families that exercise the "
-        "check. Verdicts that gates did not make stay. A threshold may be chosen on the left half only."
+        "check. Verdicts that gates did not make stay. A threshold may be chosen on the left half only. Alone: the "
+        "decoys that would pass if the check had no other gate."
     )
     for table in calibration.thresholds:
         yield f"### {table.check}: {table.metric}"
-        heads = [f"{half}: {figure.name}" for half in HALVES for figure in table.rows[0].halves[half][:3]]
+        names = [figure.name for figure in table.rows[0].halves[HALVES[0]][:3]]
+        heads = [f"{half}: {name}" for half in HALVES for name in (*names, "alone")]
         yield _table(["gate", *heads], [_threshold_cells(row) for row in table.rows])
         yield good_text(table)
 
 
 def _threshold_cells(row: Row) -> list[str]:
     gate = f"`{row.setting.text}`{' (default)' if row.is_default else ''}"
-    rates = [figure.rate for half in HALVES for figure in row.halves[half][:3]]
+    rates = [figure.rate for half in HALVES for figure in (*row.halves[half][:3], row.alone[half])]
     return [gate, *(f"{rate.k} of {rate.n}" for rate in rates)]
 
 

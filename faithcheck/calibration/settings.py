@@ -51,9 +51,13 @@ def grid(default: Setting) -> list[Setting]:
     return [Setting(default.op, value, default.from_target) for value in sorted(rounded | {default.value})]
 
 
-def rejudge(record: Record, metric: str, setting: Setting) -> Verdict:
-    """The record's verdict with the gate of one metric moved; one that the gates did not make stays."""
+def rejudge(record: Record, metric: str, setting: Setting, alone: bool = False) -> Verdict:
+    """The record's verdict with the gate of one metric moved; one that the gates did not make stays.
+
+    alone: as if the check had no other gate.
+    """
     if not record.by_gates:
         return record.verdict
     gate = setting.gate(record.target_loss)
-    return worst(gate.judge(g.estimate) if g.metric == metric else g.verdict for g in record.gated)
+    gated = [g for g in record.gated if g.metric == metric or not alone]
+    return worst(gate.judge(g.estimate) if g.metric == metric else g.verdict for g in gated)

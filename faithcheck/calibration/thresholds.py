@@ -14,15 +14,17 @@ from faithcheck.calibration.settings import Setting, grid, rejudge
 
 @dataclass(frozen=True)
 class Row:
-    """What one setting of a metric's gate comes to, on each half."""
+    """What one setting of a metric's gate comes to, on each half; `alone`: the decoys that it passes by itself."""
 
     setting: Setting
     is_default: bool
     halves: Mapping[Half, Sequence[Figure]]
+    alone: Mapping[Half, Figure]
 
     def to_data(self) -> dict[str, Any]:
         halves: dict[str, Any] = {half: [figure.to_data() for figure in found] for half, found in self.halves.items()}
-        return {"gate": self.setting.text, "default": self.is_default, **halves}
+        alone = {half: figure.to_data() for half, figure in self.alone.items()}
+        return {"gate": self.setting.text, "default": self.is_default, **halves, "alone": alone}
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,23 @@ def thresholds(
 ) -> Thresholds:
     """`records` are all of the check's; `gate` is the metric's default gate."""
     default = Setting.parse(gate)
-    rows = [Row(s, s == default, _halves(records, metric, s, exercising)) for s in grid(default)]
+    rows = [_row(records, metric, s, s == default, exercising) for s in grid(default)]
     chosen_on = [record for record in records if record.half == "choose"]
     return Thresholds(check, metric, default, rows, good_spans(chosen_on, metric, default, exercising))
 
 
-def _halves(
-    records: Sequence[Record], metric: str, setting: Setting, exercising: Collection[str]
-) -> dict[Half, list[Figure]]:
-    found = [(r.half, Outcome(r.family, r.variant, rejudge(r, metric, setting))) for r in records]
-    return {half: figures([o for h, o in found if h == half], exercising) for half in HALVES}
+def _row(
+    records: Sequence[Record], metric: str, setting: Setting, is_default: bool, exercising: Collection[str]
+) -> Row:
+    halves, alone = (
+        {half: _figures(records, half, metric, setting, exercising, alone) for half in HALVES}
+        for alone in (False, True)
+    )
+    return Row(setting, is_default, halves, {half: found[0] for half, found in alone.items()})
+
+
+def _figures(
+    records: Sequence[Record], half: Half, metric: str, setting: Setting, exercising: Collection[str], alone: bool
+) -> list[Figure]:
+    some = [r for r in records if r.half == half]
+    return figures([Outcome(r.family, r.variant, rejudge(r, metric, setting, alone)) for r in some], exercising)

@@ -22,7 +22,7 @@ class NodeRoles:
     name = "node_roles"
     scope = "circuit"
     question = "does a kept node mean in the circuit what it means in the model?"
-    gates: ClassVar = {"consistent_mass": ">= 0.8", "flipped_nodes": "== 0"}
+    gates: ClassVar = {"consistent_mass": ">= 0.9", "flipped_nodes": "== 0"}
 
     def measure(self, subject: Subject) -> Measurement:
         import numpy as np

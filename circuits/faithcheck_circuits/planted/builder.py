@@ -177,7 +177,7 @@ class Builder:
         stream = float(weights.capture(self.tokens, f"{layer}.{norm}").mean()) * weights.config.d_model**0.5
         filling.write_back(weights, site, sources, self.tokens, stream * self.shape.growth)
         for feature, amplitude in self._written.items() if self.shape.leak else ():
-            filling.leak(weights, site, sources, self.tokens, feature, self.shape.leak * abs(amplitude))
+            filling.leak(weights, site, sources, self.tokens, feature, self.shape.leak_each * abs(amplitude))
 
     def _note(self, write: Tensor, amount: float) -> None:
         self._written[write] = self._written.get(write, 0.0) + amount

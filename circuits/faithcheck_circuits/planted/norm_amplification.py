@@ -14,8 +14,8 @@ class NormAmplification:
     """The gender arrives at the last word, where many pairs of neurons each write a small part of the answer.
 
     The true circuit is the path with all its neurons, as in `Clean`. The decoy keeps so few of the pairs that they give
-    a logit difference of about 0.2 to 0.9 nats in the model. The rest of the model, which swells the residual stream, is
-    gone from the decoy, so its last norm divides by much less and the small difference becomes a large one.
+    a logit difference of about 0.2 to 0.9 nats in the model. The rest of the model, which swells the residual stream,
+    is gone from the decoy, so its last norm divides by much less and the small difference becomes a large one.
     """
 
     name = "norm_amplification"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+import random
+from dataclasses import replace
 from typing import ClassVar
 
 from faithcheck.planted import Planted
@@ -21,6 +22,9 @@ class RoleFlip:
     kind, so that in the model middle = kind. Neurons write some of middle to the answer, and others, from a feature of
     their own, more of the gender. The decoy keeps the first head and the neurons of middle, where now middle = gender.
 
+    Variant "late": as "meaning", with neurons between: the gender reaches middle from the first head's feature through
+    a second feature, so that most of the decoy's nodes mean what they mean in the model and only the last do not.
+
     All nodes of all these paths are the true circuit: only they write what the answer reads, so under the model's own
     norm scales they give the model's logit difference, up to the leak, and none can be left out without changing it.
     """
@@ -31,9 +35,10 @@ class RoleFlip:
     method_scope = False
 
     def plant(self, seed: int) -> Planted:
-        stage = Stage(self.name, seed, shape=partial(Shape.drawn, swell=(3.0, 12.0)))
-        variant = stage.rng.choice(("sign", "meaning"))
-        return self._sign(stage) if variant == "sign" else self._meaning(stage)
+        stage = Stage(self.name, seed, shape=_shape)
+        early = stage.rng.choice((self._sign, self._meaning))
+        late = stage.shape.layers == 3 and stage.rng.random() < 0.5
+        return (self._late if late else early)(stage)
 
     def _sign(self, stage: Stage) -> Planted:
         middle, second = stage.build.feature(), stage.build.feature()
@@ -58,3 +63,21 @@ class RoleFlip:
         main = stage.neurons(subject, 1.0, 1.0, stage.rng.randint(1, 2))
         true, decoy = first | other | kind | reads | main, first | reads
         return stage.planted(true, decoy, stage.rng.uniform(6.0, 9.0), variant="meaning", share=share)
+
+    def _late(self, stage: Stage) -> Planted:
+        stage.attention, build, bend = 0, stage.build, stage.bend
+        subject, second, middle = build.feature(), build.feature(), build.feature()
+        share = stage.rng.uniform(0.2, 0.45)
+        look = stage.look((stage.gender, subject, 1.0))
+        kind = build.head(0, stage.filler, stage.mass, [(stage.kind, middle, 1.0)])
+        onward = build.pair(0, subject, 1.0, second, 1.0, bend)
+        first, other = (build.pair(1, second, 1.0, middle, sign, bend) for sign in (1.0, -1.0))
+        reads = build.pair(2, middle, 1.0, stage.out, share, bend)
+        main = build.pair(2, second, 1.0, stage.out, 1.0, bend)
+        decoy = look | onward | first | reads
+        true = decoy | kind | other | main
+        return stage.planted(true, decoy, stage.rng.uniform(6.0, 9.0), variant="late", share=share)
+
+
+def _shape(rng: random.Random) -> Shape:
+    return replace(Shape.drawn(rng, swell=(3.0, 12.0)), layers=rng.choice((2, 3)))

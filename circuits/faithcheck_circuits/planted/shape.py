@@ -12,7 +12,7 @@ class Shape:
     """Sizes, and what the nodes that no path uses do to the paths.
 
     swell: from the embedding to the last norm their writes make the residual stream this many times as long. leak: the
-    noise that they write into a path's feature, as a share of its amplitude, in each sublayer from its writer's on.
+    noise that they write into a path's feature, over all sublayers, as a share of the feature's amplitude.
     """
 
     layers: int
@@ -32,10 +32,15 @@ class Shape:
             d_head=rng.choice((8, 16)) if d_model == 96 else 8,
             d_mlp=d_model * rng.choice((2, 3, 4)),
             swell=math.exp(rng.uniform(low, high)),
-            leak=rng.choice((0.0, rng.uniform(0.0, 0.1))),
+            leak=rng.choice((0.0, rng.uniform(0.0, 0.18))),
         )
 
     @property
     def growth(self) -> float:
         """What one sublayer writes, in lengths of the stream that it is added to, at right angles."""
         return math.sqrt(self.swell ** (1 / self.layers) - 1)
+
+    @property
+    def leak_each(self) -> float:
+        """The leak of one sublayer: those of several are independent."""
+        return self.leak / math.sqrt(2 * self.layers)

@@ -35,7 +35,7 @@ class Stage:
         markers: bool = False,
         shape: Callable[[random.Random], Shape] = Shape.drawn,
     ):
-        self.rng = random.Random(f"{family}/{seed}")
+        self.rng = random.Random(f"planted/{family}/{seed}")
         self.scene = Scene.drawn(self.rng, markers)
         self.shape = shape(self.rng)
         self.build = Builder(f"planted-{family}-{seed}", self.scene, self.shape, self.rng)
