@@ -81,11 +81,11 @@ def test_a_node_whose_ablation_helps_has_no_importance_but_its_raw_values_are_ke
     assert found.per_prompt[1] == pytest.approx(np.full(140, -1))
 
 
-def test_the_mean_over_prompts_is_taken_before_the_negative_part_is_cut(tmp_path):
+def test_the_negative_part_is_cut_before_the_mean_over_prompts_is_taken(tmp_path):
     # Node 1 moves she - he by 1 for women and 2 for men: it helps women by 1 and hurts men by 2. Mean -0.5, so 0; not
     # the mean of 1 and 0.
     found = subject(tmp_path, [4.0, 1.0], [SIGN, 1.5 * SIGN.abs() - SIGN / 2]).node_importance
-    assert found.mean()[1] == 0.0
+    assert found.mean()[1] == pytest.approx(0.5)
     women, men = np.zeros((2, 1, 140))
     women[0, :70] = men[0, 70:] = 1 / 70
     assert found.per_prompt[1].tolist() == pytest.approx([1] * 70 + [-2] * 70)
@@ -107,13 +107,13 @@ def test_importance_under_drawn_weights_is_that_of_the_drawn_prompts():
     # Two prompts with falls of 1 and -3 for one group, 2 and 4 for the other.
     found = Importance(np.array([[1.0, -3.0], [2.0, 4.0]]), by_gradient=False)
     weights = np.array([[1.0, 0.0], [0.0, 1.0], [0.75, 0.25]])
-    assert found.under(weights) == pytest.approx(np.array([[1, 2], [0, 4], [0, 2.5]]))
-    assert found.mean() == pytest.approx([0, 3])
+    assert found.under(weights) == pytest.approx(np.array([[1, 2], [0, 4], [0.75, 2.5]]))
+    assert found.mean() == pytest.approx([0.5, 3])
 
 
-def test_gradients_are_averaged_with_their_sign_and_then_made_positive():
+def test_gradients_below_zero_count_for_nothing_on_their_prompt():
     found = Importance(np.array([[1.0, -3.0]]), by_gradient=True)
-    assert found.under(np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])) == pytest.approx(np.array([[1], [0], [1]]))
+    assert found.under(np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])) == pytest.approx(np.array([[1], [0.75], [0.5]]))
 
 
 def test_above_the_limit_the_gradient_stands_in(tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_above_the_limit_the_gradient_stands_in(tmp_path, monkeypatch):
     stand_in = found.importance([[("0.mlp_neuron", 0)], [("0.mlp_neuron", 1)]])
     assert stand_in.by_gradient
     assert stand_in.per_prompt[:, 0] == pytest.approx([1, -2])
-    assert stand_in.mean() == pytest.approx([1, 2])
+    assert stand_in.mean() == pytest.approx([1, 0])
 
 
 def test_the_gradient_of_the_full_log_odds_takes_in_the_other_tokens(tmp_path, monkeypatch):
