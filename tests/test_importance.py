@@ -113,7 +113,8 @@ def test_importance_under_drawn_weights_is_that_of_the_drawn_prompts():
 
 def test_gradients_below_zero_count_for_nothing_on_their_prompt():
     found = Importance(np.array([[1.0, -3.0]]), by_gradient=True)
-    assert found.under(np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])) == pytest.approx(np.array([[1], [0.75], [0.5]]))
+    weights = np.array([[1.0, 0.0], [0.75, 0.25], [0.5, 0.5]])
+    assert found.under(weights) == pytest.approx(np.array([[1], [0.75], [0.5]]))
 
 
 def test_above_the_limit_the_gradient_stands_in(tmp_path, monkeypatch):
