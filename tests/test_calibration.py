@@ -21,14 +21,17 @@ def test_every_bundled_family_is_calibrated_here():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_true_circuits_pass_every_check_and_decoys_fail_what_their_family_exercises(family):
+def test_true_circuits_fail_no_check_and_decoys_fail_what_their_family_exercises(family):
     found = calibrate([family], instances=INSTANCES, workers=1)
     [entry] = found.families
     assert found.errors == []
     assert found.passed_decoys == []
     assert found.exit_code == 0
     judging = [check.name for check in found.checks if entry.method_scope or not check.is_method_scope]
-    assert verdicts_of(found, "true") == {(c, seed): Verdict.PASS for c in judging for seed in range(INSTANCES)}
+    true = verdicts_of(found, "true")
+    assert set(true) == {(check, seed) for check in judging for seed in range(INSTANCES)}
+    assert set(true.values()) <= {Verdict.PASS, Verdict.INCONCLUSIVE}
+    assert {true[check, seed] for check in entry.exercises for seed in range(INSTANCES)} <= {Verdict.PASS}
     decoys = verdicts_of(found, "decoy")
     for check in entry.exercises:
         assert [decoys[check, seed] for seed in range(INSTANCES)] == [Verdict.FAIL] * INSTANCES, check
