@@ -72,10 +72,10 @@ class Bench:
     def last_layer(self) -> int:
         return max(site.layer for site in self.model.sites.values())
 
-    def model_loss(self, split: str = "test", kind: LossKind | None = None) -> float:
-        """The full model's mean loss on a split, in nats."""
+    def model_loss(self, split: str = "test", kind: LossKind | None = None, model: Model | None = None) -> float:
+        """The full model's mean loss on a split, in nats; or that of another model of the same tokens."""
         prompts = self.prompts(split)
         with torch.no_grad():
-            logits = self.model.run(prompts.tokens, positions=prompts.positions).logits
+            logits = (model or self.model).run(prompts.tokens, positions=prompts.positions).logits
         losses = prompt_losses(logits, prompts.targets, prompts.distractors, kind or self.loss)
         return float(losses.mean())

@@ -28,6 +28,7 @@ from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Problem, extract_many
 from faithcheck.model import Model
+from faithcheck.plugins import one_line
 from faithcheck.references import ResolvedCheck
 from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
@@ -296,21 +297,14 @@ def _judge_circuits(state: _TaskState, resolved: ResolvedCheck) -> Finding:
 def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
     if not subject.reached and getattr(check, "needs_circuit", True):
         return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
-    if subject.reached and (needless := _needless(subject)) is not None:
-        return Measurement(not_applicable=needless)
+    if subject.reached and subject.is_needless:
+        what = "the circuit is empty" if not subject.circuit.size else "the circuit's nodes are not needed"
+        why = f"{what}: embedding and unembedding alone reach the target loss, so there is nothing to test"
+        return Measurement(not_applicable=why)
     if not subject.losses(subject.run()).isfinite().all():
         raise ValueError("the circuit's loss on a held-out prompt is not finite")
     measurement, remarks = check.measure(subject), list(_remarks(check, subject))
     return replace(measurement, remark="; ".join(filter(None, [measurement.remark, *remarks])))
-
-
-def _needless(subject: Subject) -> str | None:
-    """Why there is nothing to test, where the task takes no node at all; any circuit would do."""
-    none = {site: torch.zeros_like(kept) for site, kept in subject.circuit.keep.items()}
-    if not Subject(subject.bench, replace(subject.circuit, keep=none)).reached:
-        return None
-    what = "the circuit is empty" if not subject.circuit.size else "the circuit's nodes are not needed"
-    return f"{what}: embedding and unembedding alone reach the target loss, so there is nothing to test"
 
 
 def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
@@ -351,6 +345,5 @@ def _plain_errors() -> Iterator[None]:
 
 
 def _crash(check: str, task: str, what: str, error: Exception) -> Finding:
-    lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    return Finding(check, task, Verdict.ERROR, f"{what}: {text}", details="".join(traceback.format_exception(error)))
+    details = "".join(traceback.format_exception(error))
+    return Finding(check, task, Verdict.ERROR, f"{what}: {one_line(error)}", details=details)

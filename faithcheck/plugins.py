@@ -77,7 +77,7 @@ def find(group: str, ref: str) -> Entry:
         raise UserError(_unknown(group, ref, known))
     if len(matching) > 1:
         choices = " or ".join(str(entry) for entry in matching)
-        raise UserError(f"{_singular(group)} {ref!r} is in several packages; write {choices}")
+        raise UserError(f"{singular(group)} {ref!r} is in several packages; write {choices}")
     return matching[0]
 
 
@@ -105,16 +105,16 @@ def _import(entry: Entry) -> object:
 def _from_file(group: str, ref: str, near: Path | None) -> object:
     file, _, attribute = ref.rpartition(":")
     if not file.endswith(".py") or not attribute:
-        raise UserError(f"{_singular(group)} {ref!r}: expected path/to/file.py:NAME")
+        raise UserError(f"{singular(group)} {ref!r}: expected path/to/file.py:NAME")
     places = [near / file] if near else []
     path = next((place for place in [*places, Path(file)] if place.is_file()), None)
     if path is None:
-        raise UserError(f"{_singular(group)} {ref!r}: no such file: {file}")
+        raise UserError(f"{singular(group)} {ref!r}: no such file: {file}")
     module = _module(path, ref)
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         hint = did_you_mean(attribute, public)
-        raise UserError(f"{_singular(group)} {ref!r}: {file} has no {attribute!r}{hint}")
+        raise UserError(f"{singular(group)} {ref!r}: {file} has no {attribute!r}{hint}")
     found: object = getattr(module, attribute)
     return found
 
@@ -145,10 +145,10 @@ def _unknown(group: str, ref: str, known: Sequence[Entry]) -> str:
     long = len(known) > _SHORT_LIST and group in LISTED
     listed = f"`faithcheck list {group}` names all" if long else f"known: {', '.join(e.name for e in known) or 'none'}"
     near = did_you_mean(ref, [*(e.name for e in known), *(map(str, known) if "/" in ref else [])])
-    return f"unknown {_singular(group)} {ref!r}; {listed}{near}"
+    return f"unknown {singular(group)} {ref!r}; {listed}{near}"
 
 
-def _singular(group: str) -> str:
+def singular(group: str) -> str:
     return "family" if group == "families" else group.removesuffix("s")
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from faithcheck.events import CaseFinished, CaseStarted, Event, RunStarted
 from faithcheck.text import visible
@@ -28,6 +28,52 @@ class Remaining:
             return ""
         seconds = (time.perf_counter() - self._start) * (self.total - self.done) / self.done
         return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+
+_PLAIN_EVERY = 30.0
+"""Seconds between the lines of a count where the output is no terminal."""
+
+
+class Count:
+    """Shows how much of something countable is done: a bar on a terminal, elsewhere a line now and then and at the end.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, console: Console, what: str):
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=None, left="")
+        self._remaining = Remaining(1.0)
+        self._said = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, done: int, total: int, what: str, share: float | None = None) -> None:
+        """share: how much of the work that is, where not all is alike."""
+        self._remaining.done = done / total if share is None else share
+        left = self._remaining.text()
+        self._bar.update(self._task, completed=done, total=total, description=visible(what), left=left)
+        now = time.perf_counter()
+        if not self._console.is_terminal and (now - self._said > _PLAIN_EVERY or done == total):
+            line = visible(f"[{done}/{total}] {what}{'; ' + left if left else ''}")
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._said = now
 
 
 class ProgressReport:

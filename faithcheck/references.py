@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from pydantic import BaseModel
-
-from faithcheck import plugins
 from faithcheck.ablation import Ablation
+from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.gates import Gate
 from faithcheck.loading import find_model
 from faithcheck.method import Method
-from faithcheck.parameters import build
+from faithcheck.parameters import Locate
 from faithcheck.suite import CheckEntry, LoadedSuite
 from faithcheck.task import Task, load_task
 
@@ -76,10 +74,7 @@ def _method(loaded: LoadedSuite) -> ResolvedMethod | None:
 
 def build_method(name: str, given: Mapping[str, Any], loaded: LoadedSuite) -> ResolvedMethod:
     """The method `name` with the parameters given. Raises UserError or BrokenPlugin."""
-    cls = plugins.load("methods", name, loaded.path.parent)
-    parameters = _parameters(cls, given, f"method {name}", name, loaded, ("method",))
-    method = _built(cls, name, parameters)
-    return ResolvedMethod(name, cast(Method, method), parameters.model_dump(mode="json"))
+    return ResolvedMethod(name, *build_plugin("methods", name, given, loaded.path.parent, _locator(loaded, "method")))
 
 
 def _ablation(loaded: LoadedSuite) -> Ablation:
@@ -101,21 +96,9 @@ def _located(loaded: LoadedSuite, *path: str | int, key: bool = False) -> Iterat
         raise UserError(error.message, where) from None
 
 
-def _parameters(
-    cls: object, given: Mapping[str, Any], where: str, name: str, loaded: LoadedSuite, path: tuple[str, ...]
-) -> BaseModel:
-    try:
-        return build(cls, given, where, lambda inside, key: loaded.location(*path, *inside, key=key))
-    except TypeError as error:
-        raise plugins.BrokenPlugin(name, where, plugins.one_line(error)) from error
-
-
-def _built(cls: Any, name: str, parameters: BaseModel) -> object:
-    """An instance of a plugin class; BrokenPlugin where it is no class or raises."""
-    try:
-        return cls(parameters) if hasattr(cls, "Parameters") else cls()
-    except (Exception, SystemExit) as error:
-        raise plugins.BrokenPlugin(name, "its class", plugins.one_line(error)) from error
+def _locator(loaded: LoadedSuite, *path: str) -> Locate:
+    """Finds what is at a path inside the suite's mapping at `path`."""
+    return lambda inside, key: loaded.location(*path, *inside, key=key)
 
 
 def _find_model(loaded: LoadedSuite) -> None:
@@ -136,15 +119,10 @@ def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:
 
 
 def _check(loaded: LoadedSuite, entry: CheckEntry) -> ResolvedCheck:
+    locate = _locator(loaded, "checks", entry.name)
     with _located(loaded, "checks", entry.name, key=True):
-        cls = plugins.load("checks", entry.name, loaded.path.parent)
-    parameters = _parameters(cls, entry.parameters, f"check {entry.name}", entry.name, loaded, ("checks", entry.name))
-    check = _built(cls, entry.name, parameters)
-    missing = [what for what in ("name", "scope", "gates", "measure", "sentence") if not hasattr(check, what)]
-    if missing:
-        raise plugins.BrokenPlugin(entry.name, "its class", f"a check has {', '.join(missing)}")
-    resolved = cast("CircuitCheck | MethodCheck", check)
-    return ResolvedCheck(resolved, _gates(loaded, entry, resolved))
+        check, _ = build_plugin("checks", entry.name, entry.parameters, loaded.path.parent, locate)
+    return ResolvedCheck(check, _gates(loaded, entry, check))
 
 
 def _gates(loaded: LoadedSuite, entry: CheckEntry, check: CircuitCheck | MethodCheck) -> dict[str, Gate]:

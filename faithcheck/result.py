@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faithcheck.errors import Location, UserError
+from faithcheck.files import cannot_write, make_folder, write_whole
 from faithcheck.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -67,20 +67,18 @@ class Result:
     def write(self) -> Path:
         """Write result.json, whole or not at all."""
         path = self.out / "result.json"
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.to_data(), indent=1, allow_nan=False) + "\n")
-        partial.replace(path)
+        write_whole(path, json.dumps(self.to_data(), indent=1, allow_nan=False) + "\n")
         return path
 
 
 def prepare(out: Path) -> None:
     """Make the output folder; what an earlier run wrote there is removed. Raises UserError where it cannot be made."""
+    make_folder(out, "results")
     try:
-        out.mkdir(parents=True, exist_ok=True)
         for file in _written_before(out):
             file.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write results there: {error.strerror}", Location(str(out))) from None
+        raise cannot_write(out, "results", error) from None
 
 
 def _written_before(out: Path) -> Iterator[Path]:

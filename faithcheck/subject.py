@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from faithcheck.bench import Bench
@@ -33,6 +34,12 @@ class Subject:
         if self.cut is not None:
             return self.cut.reached
         return float(self.losses(self.run("validation"), "validation").mean()) <= self.bench.target_loss
+
+    @cached_property
+    def is_needless(self) -> bool:
+        """Whether embedding and unembedding alone meet the target loss, so that any circuit would."""
+        none = {site: torch.zeros_like(kept) for site, kept in self.circuit.keep.items()}
+        return Subject(self.bench, replace(self.circuit, keep=none)).reached
 
     @cached_property
     def compiled(self) -> CompiledCircuit:

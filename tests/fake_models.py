@@ -26,7 +26,7 @@ LABELS = ["she", "he", "when", "is", "so", "and"]
 TEN_FEMALE, TEN_MALE = [*FEMALE, "f7", "f8", "f9"], [*MALE, "m7", "m8", "m9"]
 FEW_WORDS = ["pad", *FEMALE, *MALE, *TRAIN, *VALIDATION, *TEST, *ODD, *LABELS]
 WORDS = [*FEW_WORDS, *TEN_FEMALE[7:], *TEN_MALE[7:]]
-SHE, HE = WORDS.index("she"), WORDS.index("he")
+SHE, HE, WHEN, IS = (WORDS.index(word) for word in LABELS[:4])
 OUT = -1000.0
 """A logit so low that its token has probability 0."""
 

@@ -111,6 +111,17 @@ def constant_of_another_sign(device="cpu"):
     return sum_of(ONE, -2 * ONE)
 
 
+def default_answer(device="cpu"):
+    """Whatever the name, neuron 1 votes for one answer and neuron 2 twice as hard for the other; neuron 0, the sign of
+    the name, overrules both. The votes are input 1 minus twice input 2: -1, and 1 in a circuit without input 2."""
+    mix = torch.zeros(40, 20)
+    mix[0, 0] = mix[1, 1] = mix[2, 1] = 1
+    mix[1, 2] = mix[2, 2] = -2
+    nodes = [(SIGN, ONE), (ONE, ONE), (ONE, ONE), *[IDLE] * 17]
+    writes = [pronoun(6.0), pronoun(2.0), pronoun(-4.0), *[{}] * 37]
+    return Readout(nodes, writes, answers_only(), mix=mix.tolist())
+
+
 class Beside(Attention):
     """Two heads, each with an output node of its own, beside 40 neurons of which neuron 0 answers by itself."""
 

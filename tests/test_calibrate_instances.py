@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import stub_plugins
 import torch
 from fake_models import bench_of, circuit_of
 from stub_families import Rescaled, family, toy_task
@@ -18,19 +19,6 @@ from faithcheck.method import Problem
 from faithcheck.verdict import Verdict
 
 PASS, FAIL, INCONCLUSIVE, NOT_APPLICABLE, ERROR = Verdict
-CRASHING_CHECK = """
-class Bad:
-    name = "bad"
-    scope = "circuit"
-    question = "does it crash?"
-    gates = {"number": "<= 1"}
-
-    def measure(self, subject):
-        raise KeyError("gone")
-
-    def sentence(self, metric, verdict):
-        return "a sentence"
-"""
 
 
 def run(name, *checks, seed=0):
@@ -183,11 +171,10 @@ class TestErrors:
         assert found["decoy", "layernorm"].verdict is ERROR
         assert "the circuit does not fit" in found["decoy", "layernorm"].reason
 
-    def test_a_check_that_crashes_is_an_error_of_that_check_only(self, tmp_path):
-        (tmp_path / "bad.py").write_text(CRASHING_CHECK)
-        found = records_of(run("Honest", "layernorm", f"{tmp_path / 'bad.py'}:Bad"))
+    def test_a_check_that_crashes_is_an_error_of_that_check_only(self):
+        found = records_of(run("Honest", "layernorm", f"{stub_plugins.HERE}:BadCheck"))
         assert found["true", "layernorm"].verdict is PASS
-        bad = found["true", "bad"]
+        bad = found["true", "bad_check"]
         assert (bad.verdict, bad.by_gates) == (ERROR, False)
         assert "KeyError" in bad.reason
         assert "Traceback" in bad.details

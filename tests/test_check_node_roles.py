@@ -91,6 +91,28 @@ class TestAgreement:
         assert found["consistent"] == consistent
         assert found["fvu"] == pytest.approx(fvu)
 
+    @pytest.mark.parametrize(
+        ("x", "y", "consistent"),
+        [
+            ([9, 11], [11, 9], True),  # SD / RMS = 1 / sqrt(101) in both, whatever r is
+            ([9, 11], [-9, -11], False),  # of the other sign, though steady
+            ([10, 10], [9, 11], True),  # constant in the circuit, steady in the model
+            ([10, 10], [7, 13], False),  # 3 / sqrt(109) = 0.29 in the model
+            ([7, 13], [10, 10], False),
+            ([9, 11], [7, 13], True),  # not steady in both: r = 1
+            ([9, 11], [13, 7], False),  # r = -1
+        ],
+    )
+    def test_a_node_that_hardly_varies_for_its_size_is_compared_by_its_sign(self, x, y, consistent):
+        assert judged(x, y)["consistent"] == consistent
+
+    @pytest.mark.parametrize(("ratio", "consistent"), [(0.199, True), (0.201, False)])
+    def test_a_node_is_steady_up_to_a_deviation_of_a_fifth_of_its_root_mean_square(self, ratio, consistent):
+        # mean m and deviation s with s / sqrt(m^2 + s^2) = ratio; r = -1.
+        mean, deviation = math.sqrt(1 - ratio * ratio), ratio
+        values = np.array([mean - deviation, mean + deviation])
+        assert judged(values, values[::-1])["consistent"] == consistent
+
 
 class TestEffect:
     def test_it_is_the_difference_of_means_over_the_standard_deviation_of_all(self):
@@ -102,6 +124,10 @@ class TestEffect:
         # Weights 1/2 1/4 1/4: values 0 | 4 8: means 0 and 6; mean 3, E v^2 = (16 + 64) / 4 = 20, variance 11.
         found = effect(np.array([[0.0, 4, 8]]), np.array([[0.5, 0.25, 0.25]]), np.arange(3) < 1, np.arange(3) >= 1)
         assert found[0, 0] == pytest.approx(-6 / math.sqrt(11))
+
+    def test_of_steady_values_it_is_the_difference_over_a_fifth_of_the_root_mean_square(self):
+        found = effect(np.array([[9.0, 9, 11, 11]]), np.full((1, 4), 0.25), np.arange(4) < 2, np.arange(4) >= 2)
+        assert found[0, 0] == pytest.approx(-2 / (0.2 * math.sqrt(101)))
 
     def test_a_constant_or_a_draw_without_one_group_has_none(self):
         one = np.arange(4) < 2
@@ -140,6 +166,15 @@ class TestRoles:
         assert (found["flips"], found["vanishes"]) == (flips, vanishes)
         # Both have the same spread within the halves, so r alone would pass most of them.
         assert found["consistent"] == (found["r"] >= 0.5 and not flips and not vanishes)
+
+    @pytest.mark.parametrize(("gap", "flips"), [(0.11, True), (0.09, False)])
+    def test_a_steady_node_flips_by_effects_of_a_tenth_of_its_size(self, gap, flips):
+        # 0.5 of a fifth of the root mean square, which is 1 to within 0.2 %.
+        x = np.repeat([1 + gap / 2, 1 - gap / 2], 4)
+        y = x[::-1].copy()
+        found = judged(x, y, [Role(x[None], y[None], np.array([True]), FIRST_HALF, ~FIRST_HALF)])
+        assert found["flips"] == flips
+        assert found["consistent"] != flips
 
     def test_a_node_that_vanishes_is_inconsistent_although_it_correlates(self):
         # r = covariance sqrt(1 - 0.75^2 / 4) x sqrt(1 - 0) of the spreads = 0.927.

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import known_bad
 import pytest
+import torch
+from fake_models import circuit_of
+from known_bad_runs import NEURON, suite_of
 
 from faithcheck.bundled import bundled_dir
-from faithcheck.circuit import load_circuit, save_circuit
+from faithcheck.circuit import Circuit, load_circuit, save_circuit
 from faithcheck.cli import main
 
 SUITE = """\
@@ -180,4 +184,41 @@ def test_a_circuit_that_cannot_be_tested_is_refused_in_a_line_or_two(made, tmp_p
     assert fragment in error
     assert "None" not in error
     assert len(error.splitlines()) <= 2
+    assert not (tmp_path / "out").exists()
+
+
+def without_a_site(keep):
+    return {site: kept for site, kept in keep.items() if site != "0.attn_k"}
+
+
+def with_another_site(keep):
+    return {**keep, "3.attn_k": torch.zeros(2, dtype=torch.bool)}
+
+
+def with_a_node_too_many(keep):
+    return {**keep, "0.attn_k": torch.zeros(3, dtype=torch.bool)}
+
+
+def without_any_site(keep):
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (without_a_site, "they differ in the site 0.attn_k"),
+        (with_another_site, "they differ in the site 3.attn_k"),
+        (with_a_node_too_many, "0.attn_k has 2 nodes, the circuit's has 3"),
+        (without_any_site, "they differ in the site 0.attn_k"),
+    ],
+)
+def test_a_circuit_with_other_sites_than_the_model_is_refused_by_the_name_of_the_site(tmp_path, capsys, change, named):
+    suite = suite_of(tmp_path, "beside")
+    keep = circuit_of(known_bad.beside(), **NEURON).keep
+    save_circuit(tmp_path / "other.safetensors", Circuit(change(keep)))
+    code = main(["run", str(suite), "--circuit", str(tmp_path / "other.safetensors"), "--out", str(tmp_path / "out")])
+    error = capsys.readouterr().err
+    assert code == 2
+    assert named in error
+    assert "Traceback" not in error
     assert not (tmp_path / "out").exists()

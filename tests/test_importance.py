@@ -188,3 +188,12 @@ def test_a_restricted_and_a_masked_circuit_give_the_same_importance(tmp_path, mo
     restricted, masked = random_circuits(write_task(tmp_path), norms)
     assert np.abs(restricted.node_importance.per_prompt).max() > 0.01
     assert restricted.node_importance.per_prompt == pytest.approx(masked.node_importance.per_prompt, abs=1e-5)
+
+
+def test_where_gradients_stand_in_a_node_that_reaches_nothing_has_no_importance(tmp_path, monkeypatch):
+    monkeypatch.setattr(importance, "MOST_LEFT_OUT", 0)
+    home = bench_of(known_bad.Root(least=0.04), write_task(tmp_path))
+    subject = subject_of(home, mlp_out=[0], attn_out=[0], l1_mlp_out=[0])
+    found = dict(zip(subject.compiled.nodes, subject.node_importance.mean().tolist(), strict=True))
+    assert found[("0.attn_out", 0)] == 0
+    assert found[("0.mlp_out", 0)] > 0

@@ -29,46 +29,53 @@ def everything(model):
     return [*model.sites, *model.norms, *(f"{layer}.attn_pattern" for layer in range(model.config.layers))]
 
 
-def permuted(run, order):
-    """What is captured has one member where nothing upstream differs between members."""
-    return {name: value if len(value) == 1 else value[order] for name, value in run.captured.items()}
+def drawn(variant, seed):
+    """A model, prompts, their last positions, and a random circuit of each member."""
+    model = small_model(variant, seed % 5)
+    return model, *random_prompts(model, seed), random_keep(model, seed, members=MEMBERS)
+
+
+def permuted(by_site, order):
+    return {site: rows[order] for site, rows in by_site.items()}
+
+
+def out_of_order(found, run, order):
+    """Of logits and captured values, the names of those that are not `run`'s with its members in that order.
+
+    What is captured has one member where nothing upstream differs between members.
+    """
+    expected, ours = ({"logits": r.logits, **r.captured} for r in (run, found))
+    return [n for n, value in expected.items() if not close(ours[n], value[order] if len(value) > 1 else value)]
 
 
 @every_variant
 @given(seed=st.integers(0, 2**20), order=orders)
 @few
 def test_masks_in_another_order_give_logits_and_activations_in_that_order(variant, seed, order):
-    model, order = small_model(variant, seed % 5), torch.tensor(order)
-    tokens, positions = random_prompts(model, seed)
-    masks = {site: kept.double() for site, kept in random_keep(model, seed, members=MEMBERS).items()}
-    run = model.run(tokens, positions=positions, masks=masks, capture=everything(model))
-    other = {site: mask[order] for site, mask in masks.items()}
-    found = model.run(tokens, positions=positions, masks=other, capture=everything(model))
-    assert close(found.logits, run.logits[order])
-    for name, value in permuted(run, order).items():
-        assert close(found.captured[name], value), name
+    model, tokens, positions, keep = drawn(variant, seed)
+    masks = {site: kept.double() for site, kept in keep.items()}
+
+    def run(masks):
+        return model.run(tokens, positions=positions, masks=masks, capture=everything(model))
+
+    assert not out_of_order(run(permuted(masks, order)), run(masks), order)
 
 
 @every_variant
 @given(seed=st.integers(0, 2**20), order=orders)
 @few
 def test_members_restricted_in_another_order_give_logits_in_that_order(variant, seed, order):
-    model, order = small_model(variant, seed % 5), torch.tensor(order)
-    tokens, positions = random_prompts(model, seed)
-    keep = random_keep(model, seed, members=MEMBERS)
-    run = model.restrict(keep, Ablation()).run(tokens, positions=positions, capture=model.norms)
-    other = {site: kept[order] for site, kept in keep.items()}
-    found = model.restrict(other, Ablation()).run(tokens, positions=positions, capture=model.norms)
-    assert close(found.logits, run.logits[order])
-    for name, value in permuted(run, order).items():
-        assert close(found.captured[name], value), name
+    model, tokens, positions, keep = drawn(variant, seed)
+
+    def run(keep):
+        return model.restrict(keep, Ablation()).run(tokens, positions=positions, capture=model.norms)
+
+    assert not out_of_order(run(permuted(keep, order)), run(keep), order)
 
 
 def test_restricted_members_have_logits_of_their_own():
     """So that an order shows."""
-    model = small_model()
-    tokens, positions = random_prompts(model)
-    keep = random_keep(model, members=MEMBERS)
+    model, tokens, positions, keep = drawn("plain", 0)
     logits = model.restrict(keep, Ablation()).run(tokens, positions=positions).logits
     assert all(not close(logits[i], logits[j], 1e-3) for i in range(MEMBERS) for j in range(i))
 
@@ -77,14 +84,17 @@ MODEL = small_model("one layer", dtype=torch.float64)
 ANSWERS = [(1, 2), (2, 1), (5, 9), (7, 3)]
 
 
-def problems():
-    """The same prompts with four pairs of answers; the last two of another seed and another loss than the first."""
+def one_batch():
+    """The same prompts with four pairs of answers."""
     tokens, positions = random_prompts(MODEL, prompts=24)
     classes = torch.arange(24) % 2
     prompts = prompt_set(tokens, positions, classes, 1 - classes, classes)
-    first, second, third, fourth = (
-        Problem(MODEL, prompts.relabelled(answers), "full", 0.15, Ablation(), "live", 0) for answers in ANSWERS
-    )
+    return [Problem(MODEL, prompts.relabelled(pair), "full", 0.15, Ablation(), "live", 0) for pair in ANSWERS]
+
+
+def problems():
+    """One batch, but the last two are of another seed and of another loss."""
+    first, second, third, fourth = one_batch()
     return [first, second, replace(third, seed=1), replace(fourth, loss="binary")]
 
 
@@ -104,8 +114,7 @@ def test_problems_in_another_order_are_scored_in_that_order(order):
 @given(order=orders)
 @few
 def test_runs_of_one_batch_are_trained_alike_in_any_order(order):
-    first = problems()[0]
-    runs = [(replace(first, prompts=first.prompts.relabelled(answers)), 1.0) for answers in ANSWERS]
+    runs = [(problem, 1.0) for problem in one_batch()]
     train = lambda batch: mask_training._MaskTraining(batch, prune().parameters).train(lambda: False)  # noqa: E731
     expected, found = train(runs), train([runs[i] for i in order])
     for trained, i in zip(found, order, strict=True):

@@ -22,6 +22,8 @@ from faithcheck.subject import Subject
 FAMILIES = [Clean, ShortcutAttention, RoleFlip, Backdoor, NormAmplification, CancellingPair, Lottery]
 DECEIVING = [ShortcutAttention, RoleFlip, Backdoor, NormAmplification, CancellingPair]
 SEEDS = range(4)
+LATE = 5
+"""A seed of role_flip whose variant is "late"."""
 PROMPTS = 16
 FLOAT32 = 2e-3
 """Logit differences of up to about 20 nats, summed in float32 along a few paths."""
@@ -109,8 +111,7 @@ def test_without_the_leak_the_true_circuit_gives_the_models_logit_difference(fam
     assert (alone - model_difference(planted, prompts)).abs().max() < FLOAT32
 
 
-@pytest.mark.parametrize("seed", range(2))
-@each_family
+@pytest.mark.parametrize(("family", "seed"), [*((f, seed) for f in FAMILIES for seed in range(2)), (RoleFlip, LATE)])
 def test_without_the_leak_exactly_the_nodes_of_the_true_circuit_matter_to_the_model(family, seed, without_leak):
     """Every node of the model ablated by itself: the answer changes for those of the true circuit and no others."""
     planted = family().plant(seed)
@@ -125,6 +126,20 @@ def test_without_the_leak_exactly_the_nodes_of_the_true_circuit_matter_to_the_mo
     assert greatest_changes(False, logit_difference).max() < FLOAT32
     changes = torch.maximum(greatest_changes(True, logit_difference), greatest_changes(True, against_all_words))
     assert changes.min() > 10 * FLOAT32
+
+
+def test_the_leak_reaches_what_heads_read():
+    """Where a sublayer comes before the head, its pattern in the true circuit is not exactly the model's."""
+    planted = next(p for p in map(Clean().plant, range(20)) if p.drawn["leak"] > 0.1 and p.drawn["attention"] > 0)
+    prompts, site = some_prompts(planted), f"{planted.drawn['attention']}.attn_pattern"
+    scales = planted.model.run(prompts.tokens, capture=planted.model.norms).captured
+    masks = {name: keep.float()[None] for name, keep in planted.true.keep.items()}
+    heads = planted.true.keep[f"{planted.drawn['attention']}.attn_v"].nonzero().flatten() // planted.drawn["d_head"]
+    patterns = [
+        planted.model.run(prompts.tokens, masks=some, norm_scales=scales, capture=[site]).captured[site][0, :, heads[0]]
+        for some in (masks, {})
+    ]
+    assert 0.001 < (patterns[0] - patterns[1])[:, -1].abs().sum(-1).mean() / 2 < 0.2
 
 
 @each_seed
@@ -197,10 +212,11 @@ def test_half_of_a_cancelling_head_hides_the_answer(seed):
     assert (off < 0).any()
 
 
-@each_seed
+@pytest.mark.parametrize("seed", [*SEEDS, LATE])
 def test_a_role_flips_or_changes_between_decoy_and_model(seed):
     """The neurons that decoy and model share fire for the other gender, or in the model not by gender at all."""
     planted = plant(RoleFlip, seed)
+    assert (planted.drawn["variant"] == "late") == (seed == LATE)
     subject = Subject(bench(RoleFlip, seed), planted.decoy)
     prompts, site = subject.bench.prompts("test"), f"{planted.drawn['mlp']}.mlp_neuron"
     kept = planted.decoy.keep[site]

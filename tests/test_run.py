@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
+import stub_plugins
 import torch
 
 from faithcheck.bundled import bundled_dir
@@ -20,137 +22,12 @@ target_loss: 0.15
 checks: [{checks}]
 """
 CHECKS = "nonsense_control, attention_agreement, node_roles, generalization, layernorm"
-PLUGINS = """
-import sys
-import torch
-from faithcheck import NodeScores
-
-
-def scores(problem, value=1.0):
-    return {name: torch.full((site.size,), value) for name, site in problem.model.sites.items()}
-
-
-class Everything:
-    name = "everything"
-
-    def extract(self, problem):
-        return NodeScores(scores(problem))
-
-
-class Raises(Everything):
-    def extract(self, problem):
-        raise ValueError("no luck\\nsecond line")
-
-
-class Exits(Everything):
-    def extract(self, problem):
-        sys.exit(0)
-
-
-class WrongSites(Everything):
-    def extract(self, problem):
-        return NodeScores({"9.nowhere": torch.ones(3)})
-
-
-class WrongSizes(Everything):
-    def extract(self, problem):
-        return NodeScores({name: torch.ones(3) for name in problem.model.sites})
-
-
-class NotANumber(Everything):
-    def extract(self, problem):
-        return NodeScores(scores(problem, float("nan")))
-
-
-class Nothing(Everything):
-    def extract(self, problem):
-        return None
-
-
-class TooFew(Everything):
-    def extract_many(self, problems):
-        return []
-
-
-class Alters(Everything):
-    def extract(self, problem):
-        problem.model.network.tensors["0.mlp_neuron.weight"][0] += 1
-        return super().extract(problem)
-
-
-class NoExtract:
-    name = "no extract"
-
-
-class HatesPronouns(Everything):
-    def extract(self, problem):
-        if problem.prompts.texts[0].endswith(","):
-            raise ValueError("not these prompts")
-        return super().extract(problem)
-
-
-class CannotBeBuilt(Everything):
-    def __init__(self):
-        raise RuntimeError("no licence\\nsecond line")
-
-
-class BadCheck:
-    name = "bad_check"
-    scope = "circuit"
-    question = "does it crash?"
-    gates = {"number": "<= 1"}
-
-    def measure(self, subject):
-        raise KeyError("gone")
-
-    def sentence(self, metric, verdict):
-        return "a sentence"
-
-
-class BadControls(BadCheck):
-    scope = "method"
-
-    def controls(self, bench, seeds):
-        raise KeyError("no controls")
-
-
-class Ungated(BadCheck):
-    def measure(self, subject):
-        from faithcheck.check import Measurement
-        return Measurement()
-
-
-class BadSentence(BadCheck):
-    def measure(self, subject):
-        from faithcheck.check import Measurement, Metric
-        from faithcheck.estimate import Estimate
-        return Measurement([Metric("number", Estimate.exact(0, 1), subject.seed)])
-
-    def sentence(self, metric, verdict):
-        raise IndexError("no words")
-
-
-class SharesMemory(BadSentence):
-    def measure(self, subject):
-        from dataclasses import replace
-        rows = torch.arange(4.0)
-        return replace(super().measure(subject), evidence={"all": rows, "some": rows[:2]})
-
-    def sentence(self, metric, verdict):
-        return "a sentence"
-
-
-class BadEvidence(SharesMemory):
-    def measure(self, subject):
-        from dataclasses import replace
-        return replace(super().measure(subject), evidence={"a list": [1, 2]})
-"""
 
 
 @pytest.fixture
 def suite(tmp_path):
     """Writes a suite, with plugins.py beside it."""
-    (tmp_path / "plugins.py").write_text(PLUGINS)
+    shutil.copy(stub_plugins.HERE, tmp_path / "plugins.py")
 
     def write(tasks="pronoun", checks=CHECKS):
         path = tmp_path / "mine.yaml"
@@ -298,7 +175,8 @@ def test_a_method_that_cannot_be_built_is_one_line_and_exit_3(suite, capsys):
     [
         ("BadCheck", "KeyError"),
         ("BadControls", "KeyError"),
-        ("Ungated", "did not measure number"),
+        ("DoesNotMeasure", "did not measure number"),
+        ("WithoutGates", "check bad_check has no gate"),
         ("BadSentence", "IndexError: no words"),
         ("BadEvidence", "TypeError: evidence"),
     ],

@@ -23,7 +23,15 @@ def slow_imports(code):
     return done.stdout.strip().splitlines()[-1]
 
 
-COMMANDS = [["--help"], ["--version"], ["run", "--help"], ["list"], ["validate", "default"], ["validate", "quick"]]
+COMMANDS = [
+    ["--help"],
+    ["--version"],
+    ["run", "--help"],
+    ["calibrate", "--help"],
+    ["list"],
+    ["validate", "default"],
+    ["validate", "quick"],
+]
 
 
 @pytest.mark.parametrize("args", COMMANDS, ids=" ".join)
@@ -43,9 +51,12 @@ def test_importing_the_packages_imports_no_slow_library(code):
     assert slow_imports(code) == "SLOW []"
 
 
-def test_a_bad_reference_is_refused_without_the_slow_libraries():
-    code = "from faithcheck.cli import main\nassert main(['validate', 'defualt']) == 2"
-    assert slow_imports(code) == "SLOW []"
+BAD_ARGUMENTS = [["validate", "defualt"], ["calibrate", "--family", "x", "--instances", "1"]]
+
+
+@pytest.mark.parametrize("args", BAD_ARGUMENTS, ids=" ".join)
+def test_a_bad_argument_is_refused_without_the_slow_libraries(args):
+    assert slow_imports(f"from faithcheck.cli import main\nassert main({args}) == 2") == "SLOW []"
 
 
 @pytest.mark.parametrize("name", faithcheck.__all__)

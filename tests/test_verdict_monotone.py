@@ -14,6 +14,7 @@ from faithcheck.check import Measurement, Metric
 from faithcheck.estimate import Estimate
 from faithcheck.gates import Gate
 from faithcheck.judging import judge_circuits, judge_method
+from faithcheck.suite import load_suite
 from faithcheck.verdict import Verdict
 
 WORST_FIRST = [Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS]
@@ -122,12 +123,5 @@ def test_looser_gates_never_lower_the_share_of_generalizing_seeds(data):
     assert all(shares[0][on] >= shares[1][on] for on in shares[0])
 
 
-def test_the_checks_in_the_box_are_all_tried():
-    assert {
-        "sufficiency",
-        "nonsense_control",
-        "attention_agreement",
-        "node_roles",
-        "generalization",
-        "layernorm",
-    } <= set(CHECKS)
+def test_the_checks_of_the_default_suite_are_all_tried():
+    assert {check.name for check in load_suite("default").suite.checks} <= set(CHECKS)

@@ -14,7 +14,7 @@ from faithcheck.calibration.population import CheckEntry, FamilyEntry
 from faithcheck.calibration.records import VARIANTS, Instance, Record
 from faithcheck.calibration.requirements import RateRow, Requirement, rate_row, requirement
 from faithcheck.calibration.thresholds import Thresholds, thresholds
-from faithcheck.errors import Location, UserError
+from faithcheck.files import make_folder, write_whole
 from faithcheck.verdict import Verdict
 from faithcheck.version import __version__
 
@@ -134,15 +134,10 @@ class Calibration:
             "calibration.md": markdown(self),
         }
         for name, text in texts.items():
-            partial = out / f"{name}.partial"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(out / name)
+            write_whole(out / name, text)
         return [out / name for name in texts]
 
 
 def prepare(out: Path) -> None:
     """Make the folder. Raises UserError where it cannot be made."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write a calibration there: {error.strerror}", Location(str(out))) from None
+    make_folder(out, "a calibration")

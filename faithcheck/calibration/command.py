@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
@@ -16,11 +14,9 @@ from faithcheck.calibration.calibration import Calibration, prepare
 from faithcheck.calibration.rates import Figure
 from faithcheck.calibration.running import Interrupted, Progress, calibrate
 from faithcheck.calibration.wording import findings
-from faithcheck.progress import Remaining
+from faithcheck.progress import Count
 from faithcheck.text import visible
 
-_PLAIN_EVERY = 30.0
-"""Seconds between lines where the output is no terminal."""
 _SHOWN = 5
 """Errors that are printed; the file has all."""
 
@@ -30,18 +26,9 @@ def run(instances: int, checks: Sequence[str] | None, families: Sequence[str] | 
 
     On Ctrl-C what was finished is written first. Raises UserError or BrokenPlugin as `calibrate` does.
     """
-    console = Console(stderr=True)
-    with Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[left]}", markup=False),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    with Count(Console(stderr=True), "planting") as count:
         try:
-            calibration = calibrate(families, checks, instances, on_progress=_Report(bar, console, out))
+            calibration = calibrate(families, checks, instances, on_progress=partial(_report, count, out))
         except Interrupted as stop:
             if not stop.calibration.found:
                 raise
@@ -52,29 +39,12 @@ def run(instances: int, checks: Sequence[str] | None, families: Sequence[str] | 
     return calibration.exit_code
 
 
-class _Report:
-    """Makes the folder before anything is planted. Then shows finished instances: a bar on a terminal, else lines."""
-
-    def __init__(self, bar: Bar, console: Console, out: Path):
-        self._bar, self._console, self._out = bar, console, out
-        self._task = bar.add_task("planting", total=None, left="")
-        self._said = time.perf_counter()
-
-    def __call__(self, at: Progress) -> None:
-        if at.instance is None:
-            prepare(self._out)
-            self._remaining = Remaining(1.0)
-            self._bar.update(self._task, total=at.total)
-            return
-        self._remaining.done = at.share
-        what = visible(f"{at.instance.family}, seed {at.instance.seed}")
-        left = self._remaining.text() if at.done < at.total else ""
-        self._bar.update(self._task, completed=at.done, description=what, left=left)
-        now = time.perf_counter()
-        if self._bar.disable and (now - self._said > _PLAIN_EVERY or at.done == at.total):
-            line = f"[{at.done}/{at.total}] {what}{'; ' + left if left else ''}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-            self._said = now
+def _report(count: Count, out: Path, at: Progress) -> None:
+    """Make the folder before anything is planted; then show what is finished."""
+    if at.instance is None:
+        prepare(out)
+    else:
+        count.show(at.done, at.total, f"{at.instance.family}, seed {at.instance.seed}", at.share)
 
 
 def _print(calibration: Calibration, paths: Sequence[Path], console: Console) -> None:

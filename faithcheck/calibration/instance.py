@@ -60,8 +60,9 @@ def _run(unit: Unit) -> Instance:
 def _records(unit: Unit, planted: Planted) -> list[Record]:
     """True circuit and decoy share a bench, and with it what the full model does on each split."""
     bench = Bench(planted.model, planted.task, "full", planted.target_loss, Ablation(), "live")
-    circuit_scope = [check for check in unit.checks if not check.is_method_scope]
-    method_scope = [check for check in unit.checks if check.is_method_scope and unit.family.method_scope]
+    checks = [check for check in unit.checks if unit.family.runs(check)]
+    circuit_scope = [check for check in checks if not check.is_method_scope]
+    method_scope = [check for check in checks if check.is_method_scope]
     true = ResolvedMethod(Oracle.name, Oracle(planted.model, planted.true), {})
     records = _recorded(unit, "true", bench, circuit_scope, lambda: (planted.true, None))
     if planted.decoy is not None:

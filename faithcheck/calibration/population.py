@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from faithcheck import plugins
+from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError
-from faithcheck.method import Method
-from faithcheck.parameters import build
 from faithcheck.planted import Family
 from faithcheck.references import ResolvedMethod
 
@@ -24,6 +23,10 @@ class FamilyEntry:
     exercises: tuple[str, ...]
     method_scope: bool
     decoy_method: tuple[str, Mapping[str, Any]] | None
+
+    def runs(self, check: CheckEntry) -> bool:
+        """Whether a check is run on this family."""
+        return self.method_scope or not check.is_method_scope
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,7 @@ def find_checks(refs: Sequence[str] | None) -> list[CheckEntry]:
 
 def load_family(ref: str) -> Family:
     """A family. Raises as `find_families` does."""
-    parts = ("name", "exercises", "decoy_method", "method_scope", "plant")
-    family = cast(Family, _built("families", ref, {}, parts)[0])
+    family: Family = build_plugin("families", ref, {})[0]
     if isinstance(family.exercises, str):
         raise plugins.BrokenPlugin(ref, "its class", "`exercises` is a list of checks, not one name")
     return family
@@ -73,37 +75,16 @@ def load_family(ref: str) -> Family:
 
 def load_check(ref: str) -> CircuitCheck | MethodCheck:
     """A check with its default parameters."""
-    built, _ = _built("checks", ref, {}, ("name", "scope", "gates", "measure", "sentence"))
-    return cast("CircuitCheck | MethodCheck", built)
+    check: CircuitCheck | MethodCheck = build_plugin("checks", ref, {})[0]
+    return check
 
 
 def load_method(ref: str, given: Mapping[str, Any]) -> ResolvedMethod:
-    built, parameters = _built("methods", ref, given, ("name",))
-    return ResolvedMethod(ref, cast(Method, built), parameters)
+    return ResolvedMethod(ref, *build_plugin("methods", ref, given))
 
 
 def _all(group: str) -> list[str]:
     return [str(entry) for entry in plugins.names(group)]
-
-
-def _built(group: str, ref: str, given: Mapping[str, Any], parts: Sequence[str]) -> tuple[Any, Mapping[str, Any]]:
-    """An instance of a plugin class, and its parameters with defaults.
-
-    Raises UserError for an unknown name or unsuitable parameters, BrokenPlugin where building raises or a part is
-    missing.
-    """
-    cls: Any = plugins.load(group, ref)
-    try:
-        parameters = build(cls, given, ref)
-        built = cls(parameters) if hasattr(cls, "Parameters") else cls()
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
-    missing = [part for part in parts if not hasattr(built, part)]
-    if missing:
-        raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
-    return built, parameters.model_dump(mode="json")
 
 
 def _refuse_repeats(what: str, entries: Sequence[FamilyEntry] | Sequence[CheckEntry]) -> None:

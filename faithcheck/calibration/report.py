@@ -15,8 +15,9 @@ from faithcheck.version import __version__
 
 _VARIANTS = """\
 A `true` circuit is the one by which a planted model does its task; for a check of a method it is an oracle that returns
-that circuit. A `decoy` reaches the target loss without being how the model does it; for a check of a method it is a
-method that finds circuits for what the model does not do."""
+that circuit for any labels, so that its size ratios are infinite by construction. A `decoy` reaches the target loss
+without being how the model does it; for a check of a method it is a method that finds circuits for what the model does
+not do."""
 _COUNTS = """\
 "k of n" counts instances on which the check gave PASS, FAIL or INCONCLUSIVE, with the exact 95 % interval
 (Clopper-Pearson) of the rate."""

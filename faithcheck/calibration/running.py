@@ -48,12 +48,14 @@ def calibrate(
     by default one a CPU; the result does not depend on it. They are spawned, so a script calls this under
     `if __name__ == "__main__":`.
 
-    Raises UserError for fewer than 2 instances or an unknown name, BrokenPlugin where a plugin cannot be built, and
-    Interrupted on Ctrl-C. Whatever an instance raises is an ERROR in the result.
+    Raises UserError for fewer than 2 instances, an unknown name or where no check is run on any family, BrokenPlugin
+    where a plugin cannot be built, and Interrupted on Ctrl-C. Whatever an instance raises is an ERROR in the result.
     """
     if instances < 2:
         raise UserError(f"--instances {instances}: at least 2 are needed, one to choose thresholds on, one to report")
     found, tested = find_families(families), tuple(find_checks(checks))
+    if not any(family.runs(check) for family in found for check in tested):
+        raise UserError("nothing to run: these checks are of a method, and none of these families is for such checks")
     asked = {"instances": instances, "checks": checks and list(checks), "families": families and list(families)}
     units = [Unit(family, seed, tested) for seed in range(instances) for family in found]
     done: list[Instance] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from faithcheck.estimate import Estimate
     from faithcheck.gates import Gate
+    from faithcheck.prompts import PromptSet
     from faithcheck.subject import Subject
 
 CONFIDENT = 0.9
@@ -36,13 +38,13 @@ class Generalization:
 
         if not subject.bench.task.shifts:
             return Measurement(not_applicable="the task declares no shift")
-        home = _disagreement(subject, "test")
+        home = _disagreement(_Answers.of(subject, "test"))
         metrics, evidence = [], {}
         for shift in subject.bench.task.shifts:
-            _refuse_nan(subject, shift)
-            gap = difference(_disagreement(subject, shift), home)
+            found = _Answers.of(subject, shift)
+            gap = difference(_disagreement(found), home)
             metrics.append(Metric("disagreement_gap", gap, subject.seed, on=shift))
-            reported, evidence[f"{shift}/logit_difference"] = _reported(subject, shift)
+            reported, evidence[f"{shift}/logit_difference"] = _reported(subject, shift, found)
             metrics += reported
         return Measurement(metrics, evidence)
 
@@ -74,50 +76,63 @@ class Generalization:
         )
 
 
-def _refuse_nan(subject: Subject, shift: str) -> None:
-    """ValueError where model or circuit gives a prompt of the shift no probabilities."""
-    for what, run in (("model", subject.bench.model_run(shift)), ("circuit", subject.run(shift))):
-        if run.logits.softmax(-1).isnan().any():
-            raise ValueError(f"on the shift {shift} the probabilities that the {what} gives are NaN")
+@dataclass(frozen=True)
+class _Answers:
+    """What model and circuit say to a split's prompts: logits float[prompt, token], differences float[prompt]."""
+
+    prompts: PromptSet
+    model: Tensor
+    circuit: Tensor
+    model_difference: Tensor
+    circuit_difference: Tensor
+
+    @classmethod
+    def of(cls, subject: Subject, split: str) -> _Answers:
+        """Raises ValueError where model or circuit gives a prompt no probabilities."""
+        from faithcheck.losses import logit_difference
+
+        prompts = subject.bench.prompts(split)
+        logits = {"model": subject.bench.model_run(split).logits, "circuit": subject.run(split).logits}
+        for what, given in logits.items():
+            if given.softmax(-1).isnan().any():
+                where = "held-out prompts" if split == "test" else f"the shift {split}"
+                raise ValueError(f"on {where} the probabilities that the {what} gives are NaN")
+        differences = [logit_difference(given, prompts.targets, prompts.distractors)[0] for given in logits.values()]
+        return cls(prompts, logits["model"][0], logits["circuit"][0], *differences)
+
+    @property
+    def tokens(self) -> Tensor:
+        """Both answers of each prompt, int[prompt, 2]."""
+        import torch
+
+        return torch.stack([self.prompts.targets, self.prompts.distractors], 1)
 
 
-def _disagreement(subject: Subject, split: str) -> Estimate:
+def _disagreement(found: _Answers) -> Estimate:
     """The share of confident prompts of a split on which circuit and model prefer different answers."""
-    import torch
-
     from faithcheck.estimate import Estimate
     from faithcheck.intervals import share
-    from faithcheck.losses import logit_difference
 
-    prompts = subject.bench.prompts(split)
-    model, circuit = subject.bench.model_run(split).logits, subject.run(split).logits
-    answers = torch.stack([prompts.targets, prompts.distractors], 1)
-    confident = model[0].softmax(-1).gather(1, answers).max(1).values >= CONFIDENT
+    confident = found.model.softmax(-1).gather(1, found.tokens).max(1).values >= CONFIDENT
     if not confident.any():
         return Estimate(0.0, 0.0, 1.0, 0, MINIMUM_CONFIDENT)
-    signs = [logit_difference(logits, prompts.targets, prompts.distractors)[0].sign() for logits in (model, circuit)]
-    differ = (signs[0] != signs[1])[confident].cpu().numpy()
-    return share(differ, prompts.units[confident].cpu().numpy(), MINIMUM_CONFIDENT)
+    differ = found.model_difference.sign() != found.circuit_difference.sign()
+    units = found.prompts.units[confident]
+    return share(differ[confident].cpu().numpy(), units.cpu().numpy(), MINIMUM_CONFIDENT)
 
 
-def _reported(subject: Subject, shift: str) -> tuple[list[Metric], Tensor]:
+def _reported(subject: Subject, shift: str, found: _Answers) -> tuple[list[Metric], Tensor]:
     """Accuracy of the model minus that of the circuit, and KL(model || circuit); float[prompt, 2] logit differences."""
     import torch
 
     from faithcheck.intervals import difference, share
-    from faithcheck.losses import logit_difference
 
-    prompts, resampling = subject.bench.prompts(shift), subject.bench.resampling(shift)
-    model, circuit = subject.bench.model_run(shift).logits, subject.run(shift).logits
-    differences = torch.cat(
-        [logit_difference(logits, prompts.targets, prompts.distractors) for logits in (model, circuit)]
-    )
-    units = prompts.units.cpu().numpy()
+    differences = torch.stack([found.model_difference, found.circuit_difference])
+    units, resampling = found.prompts.units.cpu().numpy(), subject.bench.resampling(shift)
     accuracies = [share(right.cpu().numpy(), units) for right in differences > 0]
-    answers = torch.stack([prompts.targets, prompts.distractors], 1)
     divergences = {
-        "kl_answers": _divergence(model[0].gather(1, answers), circuit[0].gather(1, answers)),
-        "kl_vocabulary": _divergence(model[0], circuit[0]),
+        "kl_answers": _divergence(found.model.gather(1, found.tokens), found.circuit.gather(1, found.tokens)),
+        "kl_vocabulary": _divergence(found.model, found.circuit),
     }
     metrics = [Metric("accuracy_gap", difference(*accuracies), subject.seed, on=shift)]
     metrics += [

@@ -33,7 +33,7 @@ class RandomWeights(SizeRatio):
             return Measurement(not_applicable=f"{bench.model.name} offers no shuffled weights")
         models: dict[int, Model] = {seed: shuffled(seed) for seed in seeds}
         for seed, model in models.items():
-            loss = _loss(bench, model)
+            loss = bench.model_loss(kind="full", model=model)
             if loss <= bench.target_loss:
                 return Measurement(
                     not_applicable=f"the model still does the task with its weights shuffled by seed {seed}: "
@@ -42,15 +42,3 @@ class RandomWeights(SizeRatio):
             if model.fingerprint == bench.model.fingerprint:
                 raise ValueError(f"{bench.model.name} with shuffled weights has the fingerprint of the model itself")
         return [Control(seed, model=model) for seed, model in models.items()]
-
-
-def _loss(bench: Bench, model: Model) -> float:
-    """The cross-entropy over the vocabulary of another model on the task's test prompts, in nats."""
-    import torch
-
-    from faithcheck.losses import prompt_losses
-
-    prompts = bench.prompts("test")
-    with torch.no_grad():
-        logits = model.run(prompts.tokens, positions=prompts.positions).logits
-    return float(prompt_losses(logits, prompts.targets, prompts.distractors, "full").mean())

@@ -36,13 +36,14 @@ class Builder:
         self._neurons = {layer: list(range(shape.d_mlp)) for layer in range(shape.layers)}
         self._filled: set[str] = set()
         """Sublayers, by the name of their norm, whose nodes of no path have their weights; and "embed"."""
-        self._written: dict[Tensor, float] = {}
-        """What the paths write at the last position: the amplitude of each feature, all writes together."""
+        self._scales: dict[str, Tensor] = {}
+        self._amplitudes: dict[Tensor, float] = {}
+        """Of each feature of a path: what words carry of it, or what all paths so far write at the last position."""
         self.asked = self.weights.feature()
         self.embed([ASK], self.asked, 1.0)
         self._labels = [self.weights.feature(1) for _ in scene.words["label"]]
-        for word, feature in zip(scene.words["starter"], self._labels, strict=True):
-            self.embed([word], feature, 3.0)
+        for token, feature in zip(scene.tokenizer.ids(scene.words["starter"]), self._labels, strict=True):
+            self.weights.tensors["embed"][token] += 3.0 * feature
 
     def feature(self) -> Tensor:
         return self.weights.feature()
@@ -57,6 +58,7 @@ class Builder:
         for token in self.scene.tokenizer.ids(words):
             noise = float(self.weights.normal(1).clamp(-2, 2))
             self.weights.tensors["embed"][token] += amount * (1 + jitter * noise) * feature
+        self._amplitudes[feature] = abs(amount)
 
     def head(
         self,
@@ -116,20 +118,20 @@ class Builder:
         self._note(write, amount)
         return nodes
 
-    def bank(self, layer: int, read: Tensor, level: float) -> None:
-        """Make all neurons of a layer that no path uses read a feature, each with its own sign and some noise.
+    def bank(self, layer: int, read: Tensor) -> None:
+        """Make all neurons of a layer that no path uses read a feature of amplitude 1, each with a sign of its own.
 
         Each also writes a little to every label; together they cancel.
         """
         scale = float(self.scale(f"{layer}.ln_2")[:, -1].mean())
-        neurons = filling.fill_bank(self.weights, layer, self._neurons.pop(layer), read * scale / level)
+        neurons = filling.fill_bank(self.weights, layer, self._neurons.pop(layer), read * scale)
         self._swell(layer, "ln_2", neurons)
         for label in self._labels:
             filling.write_tickets(self.weights, layer, neurons, self.tokens, label)
         self._filled.add(f"{layer}.ln_2")
 
-    def answer(self, write: Tensor, level: float, difference: float, said: Tensor | None = None) -> SparseTransformer:
-        """The finished model: she minus he is `difference` nats where the last position has `level` of `write`.
+    def answer(self, write: Tensor, difference: float, said: Tensor | None = None) -> SparseTransformer:
+        """The finished model: she minus he is `difference` nats where the last position has 1 of `write`.
 
         said: the feature, amplitude 1 at the last position, by which both answers stand well above all other words
         there, whose logits are noise about 1 nat strong; `asked` where it is left out. Each label stands well above
@@ -141,7 +143,7 @@ class Builder:
         unembed = self.weights.normal(vocabulary, width) * self.weights.rest / width**0.5
         above = self.rng.uniform(10.0, 13.0)
         for token, sign in zip(self.scene.tokenizer.ids([FEMALE, MALE]), (0.5, -0.5), strict=True):
-            unembed[token] = scale * (sign * difference / level * write + above * said) / gain
+            unembed[token] = scale * (sign * difference * write + above * said) / gain
         starters = torch.tensor(self.scene.tokenizer.ids(self.scene.words["starter"]))[:, None]
         alone = float(self.weights.capture(starters, "ln_f").max())
         for i, token in enumerate(self.scene.tokenizer.ids(self.scene.words["label"])):
@@ -153,12 +155,14 @@ class Builder:
 
     def scale(self, norm: str) -> Tensor:
         """float[prompt, pos]: what a norm divides by on prompts of the task, all sublayers before it being filled."""
-        order = ["embed", *self.weights.config.norms()]
-        for sublayer in order[: order.index(norm)]:
-            if sublayer not in self._filled:
-                self._fill(sublayer)
-                self._filled.add(sublayer)
-        return self.weights.capture(self.tokens, norm)
+        if norm not in self._scales:
+            order = ["embed", *self.weights.config.norms()]
+            for sublayer in order[: order.index(norm)]:
+                if sublayer not in self._filled:
+                    self._fill(sublayer)
+                    self._filled.add(sublayer)
+            self._scales[norm] = self.weights.capture(self.tokens, norm)
+        return self._scales[norm]
 
     def _fill(self, sublayer: str) -> None:
         """Sublayers go by the name of their norm."""
@@ -174,13 +178,13 @@ class Builder:
     def _swell(self, layer: int, norm: str, sources: Tensor) -> None:
         """Let a sublayer's nodes of no path write, as long and as noisy as the shape says."""
         weights, site = self.weights, f"{layer}.{'attn_out' if norm == 'ln_1' else 'mlp_out'}"
-        stream = float(weights.capture(self.tokens, f"{layer}.{norm}").mean()) * weights.config.d_model**0.5
+        stream = float(self.scale(f"{layer}.{norm}").mean()) * weights.config.d_model**0.5
         filling.write_back(weights, site, sources, self.tokens, stream * self.shape.growth)
-        for feature, amplitude in self._written.items() if self.shape.leak else ():
+        for feature, amplitude in self._amplitudes.items() if self.shape.leak else ():
             filling.leak(weights, site, sources, self.tokens, feature, self.shape.leak_each * abs(amplitude))
 
     def _note(self, write: Tensor, amount: float) -> None:
-        self._written[write] = self._written.get(write, 0.0) + amount
+        self._amplitudes[write] = self._amplitudes.get(write, 0.0) + amount
 
     def _where(self, key: Tensor) -> int:
         """The position whose word has the key, the same in every prompt."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from faithcheck.planted import Planted
+from faithcheck_circuits.planted.shape import Shape
 from faithcheck_circuits.planted.stage import Stage
 
 
@@ -16,7 +18,8 @@ class CancellingPair:
     heads the answer is the filler's. The decoy is the path alone. Where both heads are ablated in full, nothing is
     missed, which is why no check that ablates the rest in full can tell it from the true one; one that ablates the rest
     in part can. The two heads read features of their own, for a node that both used would cancel out too; and they
-    have the same sink, or whatever changes a norm's scale would sharpen them unequally.
+    have the same sink, or whatever changes a norm's scale would sharpen them unequally. The leak is small, for the pair
+    writes its difference several times as large as what it leaks into.
     """
 
     name = "cancelling_pair"
@@ -25,7 +28,7 @@ class CancellingPair:
     method_scope = False
 
     def plant(self, seed: int) -> Planted:
-        stage = Stage(self.name, seed)
+        stage = Stage(self.name, seed, shape=partial(Shape.drawn, most_leak=0.03))
         size, fillers = stage.rng.uniform(2.0, 4.0), [*stage.scene.words["quiet"], *stage.scene.words["loud"]]
         other_filler, other_kind = stage.build.feature(), stage.build.feature()
         stage.build.embed(fillers, other_filler, 1.0)

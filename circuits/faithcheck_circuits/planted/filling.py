@@ -40,9 +40,7 @@ def fill_bank(weights: Weights, layer: int, neurons: Sequence[int], read: Tensor
     """Let neurons read `read`, more or less steeply and with random signs, and noise; returns them, int[node]."""
     rows, signs = torch.tensor(neurons), weights.normal(len(neurons)).sign()
     steep = signs * (0.5 + 1.5 * torch.rand(len(neurons), generator=weights.generator))
-    for row, slope in zip(neurons, steep, strict=True):
-        unit = torch.zeros(weights.config.d_mlp).index_fill(0, torch.tensor([row]), 1.0)
-        weights.add(f"{layer}.mlp_neuron", unit, float(slope) * read)
+    weights.add(f"{layer}.mlp_neuron", torch.zeros(weights.config.d_mlp).index_copy(0, rows, steep), read)
     weights.tensors[f"{layer}.mlp_neuron.weight"][rows] += 0.5 * _reading(weights, len(rows))
     weights.tensors[f"{layer}.mlp_neuron.bias"][rows] = 0.3 * weights.normal(len(rows))
     return rows

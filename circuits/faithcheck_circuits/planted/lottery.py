@@ -29,7 +29,7 @@ class Lottery:
         subject, said, pairs = stage.build.feature(), stage.build.feature(), stage.rng.choice((1, 2))
         path = stage.look((stage.gender, subject, 1.0), (stage.name, said, 1.0))
         true = path | stage.neurons(subject, 1.0, 1.0, pairs)
-        stage.build.bank(stage.mlp, subject, 1.0)
+        stage.build.bank(stage.mlp, subject)
         return stage.planted(true, None, stage.rng.uniform(4.5, 8.0), said, pairs=pairs)
 
 

@@ -22,8 +22,9 @@ class RoleFlip:
     kind, so that in the model middle = kind. Neurons write some of middle to the answer, and others, from a feature of
     their own, more of the gender. The decoy keeps the first head and the neurons of middle, where now middle = gender.
 
-    Variant "late": as "meaning", with neurons between: the gender reaches middle from the first head's feature through
-    a second feature, so that most of the decoy's nodes mean what they mean in the model and only the last do not.
+    Variant "late": as "meaning", with neurons between. The gender reaches middle from the first head's feature through
+    a second feature, a second head's feature takes it off again, and the kind comes from a third's. So most of the
+    decoy's nodes mean what they mean in the model and only the last do not.
 
     All nodes of all these paths are the true circuit: only they write what the answer reads, so under the model's own
     norm scales they give the model's logit difference, up to the leak, and none can be left out without changing it.
@@ -65,17 +66,18 @@ class RoleFlip:
         return stage.planted(true, decoy, stage.rng.uniform(6.0, 9.0), variant="meaning", share=share)
 
     def _late(self, stage: Stage) -> Planted:
-        stage.attention, build, bend = 0, stage.build, stage.bend
-        subject, second, middle = build.feature(), build.feature(), build.feature()
+        stage.attention, stage.mlp, build, bend = 0, 2, stage.build, stage.bend
+        subject, second, rival, sort, middle = (build.feature() for _ in range(5))
         share = stage.rng.uniform(0.2, 0.45)
-        look = stage.look((stage.gender, subject, 1.0))
-        kind = build.head(0, stage.filler, stage.mass, [(stage.kind, middle, 1.0)])
+        look, other_look = stage.look((stage.gender, subject, 1.0)), stage.look((stage.gender, rival, 1.0))
+        kind = build.head(0, stage.filler, stage.mass, [(stage.kind, sort, 1.0)])
         onward = build.pair(0, subject, 1.0, second, 1.0, bend)
-        first, other = (build.pair(1, second, 1.0, middle, sign, bend) for sign in (1.0, -1.0))
+        written = ((second, 1.0), (rival, -1.0), (sort, 1.0))
+        first, other, sorts = (build.pair(1, read, 1.0, middle, amount, bend) for read, amount in written)
         reads = build.pair(2, middle, 1.0, stage.out, share, bend)
         main = build.pair(2, second, 1.0, stage.out, 1.0, bend)
         decoy = look | onward | first | reads
-        true = decoy | kind | other | main
+        true = decoy | other_look | kind | other | sorts | main
         return stage.planted(true, decoy, stage.rng.uniform(6.0, 9.0), variant="late", share=share)
 
 

@@ -12,7 +12,8 @@ class Shape:
     """Sizes, and what the nodes that no path uses do to the paths.
 
     swell: from the embedding to the last norm their writes make the residual stream this many times as long. leak: the
-    noise that they write into a path's feature, over all sublayers, as a share of the feature's amplitude.
+    noise that they write into a path's feature, over all sublayers, as a share of the feature's amplitude; what words
+    carry of a feature gets it too, in the sublayers before a head reads it.
     """
 
     layers: int
@@ -23,7 +24,7 @@ class Shape:
     leak: float
 
     @classmethod
-    def drawn(cls, rng: random.Random, swell: tuple[float, float] = (1.5, 12.0)) -> Shape:
+    def drawn(cls, rng: random.Random, swell: tuple[float, float] = (1.5, 12.0), most_leak: float = 0.18) -> Shape:
         d_model = rng.choice((48, 64, 96))
         low, high = (math.log(s) for s in swell)
         return cls(
@@ -32,7 +33,7 @@ class Shape:
             d_head=rng.choice((8, 16)) if d_model == 96 else 8,
             d_mlp=d_model * rng.choice((2, 3, 4)),
             swell=math.exp(rng.uniform(low, high)),
-            leak=rng.choice((0.0, rng.uniform(0.0, 0.18))),
+            leak=rng.choice((0.0, rng.uniform(0.0, most_leak))),
         )
 
     @property

@@ -75,7 +75,7 @@ class Stage:
         self, true: Nodes, decoy: Nodes | None, difference: float, said: Tensor | None = None, **drawn: Any
     ) -> Planted:
         """The finished instance; on prompts of the task she minus he is about `difference` nats for female names."""
-        model = self.build.answer(self.out, 1.0, difference, said)
+        model = self.build.answer(self.out, difference, said)
         drawn |= (
             asdict(self.scene) | asdict(self.shape) | {"difference": difference, "mass": self.mass, "bend": self.bend}
         )

@@ -1,0 +1,44 @@
+"""Builds a plugin: its class, looked up, and its parameters make an instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from faithcheck import plugins
+from faithcheck.errors import UserError
+from faithcheck.parameters import Locate, build
+
+PARTS = {
+    "methods": ("name",),
+    "checks": ("name", "scope", "gates", "measure", "sentence"),
+    "families": ("name", "exercises", "decoy_method", "method_scope", "plant"),
+}
+"""What an instance of each group has to have."""
+
+
+def build_plugin(
+    group: str,
+    ref: str,
+    given: Mapping[str, Any],
+    near: Path | None = None,
+    locate: Locate = lambda path, key: None,
+) -> tuple[Any, Mapping[str, Any]]:
+    """An instance of a plugin class, and its parameters with defaults, as plain data.
+
+    Arguments as of `plugins.load` and `parameters.build`. Raises UserError for an unknown name or unsuitable
+    parameters, BrokenPlugin where the plugin cannot be imported or built, or lacks a part.
+    """
+    cls: Any = plugins.load(group, ref, near)
+    try:
+        parameters = build(cls, given, f"{plugins.singular(group)} {ref}", locate)
+        built = cls(parameters) if hasattr(cls, "Parameters") else cls()
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
+    missing = [part for part in PARTS[group] if not hasattr(built, part)]
+    if missing:
+        raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
+    return built, parameters.model_dump(mode="json")

@@ -1,0 +1,138 @@
+"""Methods and checks that misbehave, each in its own way; a suite names them as `path/to/stub_plugins.py:NAME`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from faithcheck import NodeScores
+from faithcheck.check import Measurement, Metric
+from faithcheck.estimate import Estimate
+
+HERE = Path(__spec__.origin).resolve()
+
+
+def scores(problem, value=1.0):
+    return {name: torch.full((site.size,), value) for name, site in problem.model.sites.items()}
+
+
+class Everything:
+    name = "everything"
+
+    def extract(self, problem):
+        return NodeScores(scores(problem))
+
+
+class Raises(Everything):
+    def extract(self, problem):
+        raise ValueError("no luck\nsecond line")
+
+
+class Exits(Everything):
+    def extract(self, problem):
+        sys.exit(0)
+
+
+class WrongSites(Everything):
+    def extract(self, problem):
+        return NodeScores({"9.nowhere": torch.ones(3)})
+
+
+class WrongSizes(Everything):
+    def extract(self, problem):
+        return NodeScores({name: torch.ones(3) for name in problem.model.sites})
+
+
+class NotANumber(Everything):
+    def extract(self, problem):
+        return NodeScores(scores(problem, float("nan")))
+
+
+class Nothing(Everything):
+    def extract(self, problem):
+        return None
+
+
+class TooFew(Everything):
+    def extract_many(self, problems):
+        return []
+
+
+class Alters(Everything):
+    def extract(self, problem):
+        problem.model.network.tensors["0.mlp_neuron.weight"][0] += 1
+        return super().extract(problem)
+
+
+class NoExtract:
+    name = "no extract"
+
+
+class HatesPronouns(Everything):
+    def extract(self, problem):
+        if problem.prompts.texts[0].endswith(","):
+            raise ValueError("not these prompts")
+        return super().extract(problem)
+
+
+class CannotBeBuilt(Everything):
+    def __init__(self):
+        raise RuntimeError("no licence\nsecond line")
+
+
+class BadCheck:
+    name = "bad_check"
+    scope = "circuit"
+    question = "does it crash?"
+    gates: ClassVar = {"number": "<= 1"}
+
+    def measure(self, subject):
+        raise KeyError("gone")
+
+    def sentence(self, metric, verdict):
+        return "a sentence"
+
+
+class BadControls(BadCheck):
+    scope = "method"
+
+    def controls(self, bench, seeds):
+        raise KeyError("no controls")
+
+
+class WithoutGates(BadCheck):
+    gates: ClassVar = {}
+
+    def measure(self, subject):
+        return Measurement()
+
+
+class DoesNotMeasure(BadCheck):
+    def measure(self, subject):
+        return Measurement()
+
+
+class BadSentence(BadCheck):
+    def measure(self, subject):
+        return Measurement([Metric("number", Estimate.exact(0, 1), subject.seed)])
+
+    def sentence(self, metric, verdict):
+        raise IndexError("no words")
+
+
+class SharesMemory(BadSentence):
+    def measure(self, subject):
+        rows = torch.arange(4.0)
+        return replace(super().measure(subject), evidence={"all": rows, "some": rows[:2]})
+
+    def sentence(self, metric, verdict):
+        return "a sentence"
+
+
+class BadEvidence(SharesMemory):
+    def measure(self, subject):
+        return replace(super().measure(subject), evidence={"a list": [1, 2]})

@@ -1,0 +1,128 @@
+"""One step of training masks: the loss it sees, the update it makes, and compact steps beside full ones."""
+
+import copy
+import math
+
+import pytest
+import torch
+from faithcheck_circuits.methods import mask_training
+from faithcheck_circuits.methods.mask_training import train_masks
+from plain_forward import plain_forward
+from small_pruning import MODEL, NODES, TRAIN, method, problem, relabelled
+
+from faithcheck.scales import norm_scales
+
+
+def one_prompt_runs(norms, **parameters):
+    """One step on copies of one prompt, with about half of the nodes on; the loss it saw, and what it ends with."""
+    same = TRAIN.select(torch.zeros(8, dtype=torch.int64))
+    values = {"steps": 1, "init_noise_bias": 0.0, "init_noise_scale": 0.1, **parameters}
+    [run] = train_masks([(problem(prompts=same, norms=norms), 1.0)], method(**values).parameters)
+    noise = 0.1 * torch.randn(NODES, generator=torch.Generator().manual_seed(0))
+    return run, same, dict(zip(MODEL.sites, noise.split([at.size for at in MODEL.sites.values()]), strict=True))
+
+
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_norms_are_live_or_frozen_to_the_whole_models_scales_as_the_problem_asks(norms):
+    run, prompts, start = one_prompt_runs(norms)
+    tokens, target = prompts.tokens[:1], int(prompts.targets[0])
+    whole = plain_forward(MODEL, tokens).captured
+    scales = {norm: torch.as_tensor(whole[norm]) for norm in MODEL.norms} if norms == "frozen" else {}
+    masks = {site: (tau >= 0)[None].double() for site, tau in start.items()}
+    logits = plain_forward(MODEL, tokens, masks, scales=scales).logits[0, 0, 3]
+    expected = math.log(sum(math.exp(x) for x in logits)) - logits[target]
+    assert float(run.losses[0]) == pytest.approx(expected, rel=1e-5)
+    assert int(run.nodes[0]) == sum(int((tau >= 0).sum()) for tau in run.scores.values())
+
+
+def test_frozen_and_live_norms_are_not_the_same_question():
+    losses = [float(one_prompt_runs(norms)[0].losses[0]) for norms in ("live", "frozen")]
+    assert abs(losses[0] - losses[1]) > 0.01
+
+
+def test_the_first_step_of_adamw_decays_each_parameter_and_moves_it_by_the_learning_rate():
+    run, _, start = one_prompt_runs("live", lr=0.02, weight_decay=0.5)
+    for site, tau in start.items():
+        step = run.scores[site] - tau * (1 - 0.02 * 0.5)
+        torch.testing.assert_close(step.abs(), torch.full_like(step, 0.02), rtol=1e-3, atol=0)
+
+
+def test_a_penalty_that_outweighs_the_loss_lowers_every_parameter():
+    run, _, start = one_prompt_runs("live", lr=0.02, weight_decay=0.0, k_coef=1e4)
+    assert all((run.scores[site] < tau).all() for site, tau in start.items())
+
+
+HEAVY = {"k_coef": 1e7, "weight_decay": 0.0}
+"""A penalty beside which the loss does not count: the gradient of tau is k_coef s (1 - s) / temperature."""
+
+
+def test_the_learning_rate_falls_to_0_in_equal_steps():
+    """Under a constant gradient Adam moves by the learning rate: in all by lr (1 + 3/4 + 2/4 + 1/4)."""
+    values = {"steps": 4, "lr": 0.02, "heaviside_temp": 1e3, "init_noise_bias": 0.5, "full_every": 1, **HEAVY}
+    [run] = train_masks([(problem(), 1.0)], method(**values).parameters)
+    noise = torch.randn(NODES, generator=torch.Generator().manual_seed(0))
+    moved = 0.5 + 0.01 * noise - torch.cat(list(run.scores.values()))
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.02 * 2.5), rtol=1e-3, atol=0)
+
+
+def training(tau, members=3, **parameters):
+    runs = [(p, 1.0) for p in relabelled()[:members]]
+    state = mask_training._MaskTraining(runs, method(**parameters).parameters)
+    state.tau[:, :-1] = tau
+    return state
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_the_backward_pass_is_a_sigmoids_derivative_clipped_to_a_root_mean_square_of_1(temperature):
+    tau = torch.linspace(-0.9, 0.9, NODES)
+    state = training(tau, members=1, heaviside_temp=temperature, **HEAVY)
+    state._step([state._whole(torch.arange(1))], torch.arange(16), 0.02)
+    gradient = state.mean[0, :-1] / 0.1
+    s = torch.sigmoid(tau / temperature)
+    expected = s * (1 - s) / (s * (1 - s)).square().mean().sqrt()
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=0)
+    assert float(gradient.square().mean()) == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, seed, share, frozen):
+    """The gradients' running means and squares, after two steps on different prompts; without the clip, whose norm
+    takes in the nodes that are off on full steps only."""
+    monkeypatch.setattr(mask_training, "_clip_rms", lambda grad, total: grad)
+    generator = torch.Generator().manual_seed(seed)
+    size = 0.1 + torch.rand(3, NODES, generator=generator)
+    compact = training(torch.where(torch.rand(3, NODES, generator=generator) < share, size, -size).clamp(-1, 1))
+    if frozen:
+        compact.scales = norm_scales(MODEL, TRAIN)
+    full, on, rows = copy.deepcopy(compact), compact.tau[:, :-1] >= 0, torch.arange(3)
+    before = compact.tau.clone()
+    for batch in (torch.arange(16), torch.arange(20, 40)):
+        losses = [
+            state._step([group], batch, 0.02)
+            for state, group in ((full, full._whole(rows)), (compact, compact._restricted(rows, on)))
+        ]
+        torch.testing.assert_close(losses[1], losses[0], rtol=1e-5, atol=1e-6)
+    for name in ("mean", "square", "count", "tau"):
+        found, expected = (getattr(state, name)[:, :-1][on] for state in (compact, full))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max()))
+    assert torch.equal(compact.tau[:, :-1][~on], before[:, :-1][~on])
+    assert (compact.tau[:, -1] == -1).all()
+
+
+def test_a_member_is_clipped_alike_whatever_members_it_steps_with():
+    on = torch.arange(NODES) < torch.tensor([[30], [40]])
+    together = training(torch.where(on, 0.5, -0.5), members=2, **HEAVY)
+    alone = copy.deepcopy(together)
+    together._step([together._restricted(torch.arange(2), on)], torch.arange(16), 0.02)
+    alone._step([alone._restricted(torch.tensor([i]), on[i : i + 1]) for i in range(2)], torch.arange(16), 0.02)
+    torch.testing.assert_close(together.mean[:, :-1], alone.mean[:, :-1], rtol=1e-5, atol=1e-6)
+
+
+def test_a_member_takes_part_in_exactly_one_group():
+    size = torch.rand(4, NODES, generator=torch.Generator().manual_seed(1))
+    state = training(torch.where(size < torch.tensor([[0.9], [0.0], [0.2], [0.05]]), 0.5, -0.5), members=4)
+    groups = list(state._compact())
+    assert sorted(torch.cat([group.rows for group in groups]).tolist()) == [0, 1, 2, 3]
+    assert [group.rows.tolist() for group in groups if group.model is MODEL] == [[0]]
