@@ -34,11 +34,11 @@ def build_plugin(
     try:
         parameters = build(cls, given, f"{plugins.singular(group)} {ref}", locate)
         built = cls(parameters) if hasattr(cls, "Parameters") else cls()
+        missing = [part for part in PARTS[group] if not hasattr(built, part)]
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
-    missing = [part for part in PARTS[group] if not hasattr(built, part)]
     if missing:
         raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
     return built, parameters.model_dump(mode="json")

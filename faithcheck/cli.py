@@ -27,6 +27,7 @@ exit codes:
   1    a decoy passed one
   2    bad argument or reference
   3    a check, a family or another plugin raised
+  4    so many instances got no verdict that a rate could not be measured
   130  interrupted; what was finished is kept"""
 
 

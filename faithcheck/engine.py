@@ -156,7 +156,8 @@ def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) ->
     cuts = [extraction.cutter.cut(scores) for extraction, scores in zip(extractions, found, strict=True)]
     own = dict(zip(losses, cuts, strict=False))
     for (check, control), cut, scores in zip(controls, cuts[len(losses) :], found[len(losses) :], strict=True):
-        out_of_reach = scores.convergence is not None and scores.convergence.flattened
+        flattened = scores.convergence is not None and scores.convergence.flattened
+        out_of_reach = flattened and math.isfinite(cut.loss)
         state.trials.setdefault(check, []).append(Trial(control, own["full"], cut, out_of_reach))
     if run.circuit is not None:
         return [], "extracted for the controls"

@@ -2,10 +2,9 @@
 
 Importance = mean over prompts of max(0, fall of the answer's log-odds when the group is ablated from the circuit),
 under the model's own norm scales; where the circuit has too many nodes to leave each out, d log-odds / d mask stands
-in for the fall. Log-odds, because the
-loss levels off at 0: of several heads that do the same, no single one is then missed. Cut at 0 for each prompt,
-because what helps some prompts and hurts others would cancel in the mean. The model's norm scales, because live ones
-make up for whatever is left out.
+in for the fall. Log-odds, because the loss levels off at 0: of several heads that do the same, no single one is then
+missed. Cut at 0 for each prompt, because what helps some prompts and hurts others would cancel in the mean. The
+model's norm scales, because live ones make up for whatever is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from faithcheck.losses import prompt_log_odds
+from faithcheck.losses import LossKind, prompt_log_odds
 
 if TYPE_CHECKING:
     from faithcheck.compiled import CompiledCircuit
@@ -29,6 +28,8 @@ MOST_LEFT_OUT = 512
 """Above this many groups the gradient stands in."""
 _FLOATS = 1 << 23
 """About how many activations one batch of left-out members may hold."""
+_NAMED = 3
+"""Nodes of a group that an error names."""
 
 
 @dataclass(frozen=True)
@@ -48,33 +49,60 @@ class Importance:
         return self.under(np.full((1, n), 1 / n))[0]
 
 
-def group_importance(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> Importance:
+def group_importance(
+    subject: Subject,
+    groups: Sequence[Sequence[tuple[str, int]]],
+    baselines: Mapping[str, Tensor] | None = None,
+    kind: LossKind | None = None,
+) -> Importance:
     """The importance of groups of kept nodes on the held-out prompts.
 
-    Raises ValueError where the log-odds without a group are no finite number.
+    baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}, by default 0.
+    kind: the log-odds are of the task's loss unless another is named. Raises ValueError where the log-odds without a
+    group are no finite number.
     """
     by_gradient = len(groups) > MOST_LEFT_OUT
-    found = _gradients(subject, groups) if by_gradient else _falls(subject, groups)
+    odds = _LogOdds(subject, baselines, kind or subject.bench.loss)
+    found = _gradients(odds, groups) if by_gradient else _falls(odds, groups)
     for group, row in zip(groups, found, strict=True):
         if not np.isfinite(row).all():
-            without = ", ".join(f"{site} {node}" for site, node in group)
-            raise ValueError(f"the answer's log-odds without {without} are not finite")
+            names = [f"{site} {node}" for site, node in group]
+            which = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            how = "without" if odds.baselines is None else "with another activation of"
+            raise ValueError(f"the answer's log-odds {how} {which} are not finite")
     return Importance(found, by_gradient)
 
 
-def _falls(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
-    whole = _log_odds(subject, subject.compiled, {})
+@dataclass(frozen=True)
+class _LogOdds:
+    """The answer's log-odds in the circuit under masks, with the model's own norm scales."""
+
+    subject: Subject
+    baselines: Mapping[str, Tensor] | None
+    kind: LossKind
+
+    def under(self, compiled: CompiledCircuit, masks: Mapping[str, Tensor]) -> Tensor:
+        """float[member, prompt]."""
+        prompts, scales = self.subject.bench.prompts("test"), self.subject.bench.scales("test")
+        run = compiled.run(prompts, masks=masks, baselines=self.baselines, norm_scales=scales)
+        return prompt_log_odds(run.logits, prompts.targets, prompts.distractors, self.kind)
+
+
+def _falls(odds: _LogOdds, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
+    subject, compiled = odds.subject, odds.subject.compiled
+    whole = odds.under(compiled, {})
     width = subject.bench.prompts("test").tokens.numel() * max(64, subject.circuit.size)
     step = max(1, _FLOATS // width)
     rows = [
-        whole - _log_odds(subject, subject.compiled, subject.compiled.without(groups[start : start + step]))
+        whole - odds.under(compiled, compiled.without(groups[start : start + step]))
         for start in range(0, len(groups), step)
     ]
     return torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, whole.shape[1]))
 
 
-def _gradients(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
+def _gradients(odds: _LogOdds, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
     """d log-odds / d mask, the mask shared by the positions of a prompt: float[group, prompt]."""
+    subject = odds.subject
     prompts, compiled = subject.bench.prompts("test"), subject.differentiable
     sites = [site for site in compiled.circuit.keep if compiled.size(site)]
     shape = (1, len(prompts), 1)
@@ -84,16 +112,9 @@ def _gradients(subject: Subject, groups: Sequence[Sequence[tuple[str, int]]]) ->
         )
         for s in sites
     }
-    total = _log_odds(subject, compiled, masks).sum()
+    total = odds.under(compiled, masks).sum()
     found = torch.autograd.grad(total, [masks[s] for s in sites], allow_unused=True, materialize_grads=True)
     grads: dict[str, Tensor] = dict(zip(sites, found, strict=True))
     rank = {node: i for site in sites for i, node in enumerate(n for n in compiled.nodes if n[0] == site)}
     rows = [sum((grads[site][0, :, 0, rank[site, n]] for site, n in group), torch.zeros(())) for group in groups]
     return torch.stack(rows).double().cpu().numpy()
-
-
-def _log_odds(subject: Subject, compiled: CompiledCircuit, masks: Mapping[str, Tensor]) -> Tensor:
-    """float[member, prompt] of the circuit under masks, with the model's own norm scales."""
-    prompts = subject.bench.prompts("test")
-    logits = compiled.run(prompts, masks=masks, norm_scales=subject.bench.scales("test")).logits
-    return prompt_log_odds(logits, prompts.targets, prompts.distractors, subject.bench.loss)

@@ -3,9 +3,6 @@
 Agreement is over the positions that reach the answer (`causal`), each prompt counting the same. A role is the node's
 standardised effect of a task variable at a role-bearing position (the last token, a name): the difference of its mean
 activation between two levels, in standard deviations over all prompts at that position.
-
-A node that hardly varies for its size is *steady*: what it does is to be there, and the little that it varies by may be
-anything. It is compared by its sign, and its effects are in units of the variation from which it would not be steady.
 """
 
 from __future__ import annotations
@@ -34,8 +31,6 @@ EFFECT, NO_EFFECT = 0.5, 0.1
 """Standard deviations from which an effect is one, and below which there is none."""
 BEARS = 0.5
 """A position bears a role for a node where it holds at least this part of an even share of the node's causal weight."""
-STEADY = 0.2
-"""Standard deviation over root mean square up to which an activation is steady."""
 _CONSTANT = 1e-9
 """Variance over mean square below which an activation is constant: float32 noise."""
 
@@ -66,8 +61,8 @@ class NodeRecords:
     def judge(self, weights: Floats) -> dict[str, npt.NDArray]:
         """Under prompt weights float[draw, prompt]: r, sign_agreement, fvu, flips, vanishes, consistent; [draw, node].
 
-        fvu is E(x - y)^2 / Var(y), unbounded. A node that is steady in both is consistent where the signs of its means
-        agree, another one where r is high enough; r is 0 where either is constant.
+        fvu is E(x - y)^2 / Var(y), unbounded. A node that is constant in both is consistent where the signs agree;
+        one that is constant in one only is not.
         """
         x, y, xx, yy, xy = (weights @ rows.T for rows in (self.x, self.y, self.xx, self.yy, self.xy))
         vx, vy = np.maximum(xx - x * x, 0.0), np.maximum(yy - y * y, 0.0)
@@ -77,8 +72,7 @@ class NodeRecords:
             fvu = np.where(still_y, np.inf, (xx - 2 * xy + yy) / vy)
         fvu = np.where(still_y & (xx - 2 * xy + yy <= _CONSTANT * yy), 0.0, fvu)
         flips, vanishes = self._role_changes(weights, r.shape)
-        steady = (vx <= STEADY**2 * xx) & (vy <= STEADY**2 * yy)
-        alike = np.where(steady, np.sign(x) == np.sign(y), r >= AGREES)
+        alike = np.where(still_x & still_y, np.sign(x) == np.sign(y), ~still_x & ~still_y & (r >= AGREES))
         return {
             "r": r,
             "sign_agreement": weights @ self.same_sign.T,
@@ -101,15 +95,14 @@ class NodeRecords:
 def effect(values: Floats, weights: Floats, one: Flags, other: Flags) -> Floats:
     """The standardised effect float[draw, node] of values float[node, prompt]: difference of means over the overall SD.
 
-    Of steady values it is the difference over STEADY root mean squares. 0 where the values are constant, or a draw has
-    no prompt of one group.
+    0 where the values are constant, or a draw has no prompt of one group.
     """
     mean, square = weights @ values.T, weights @ np.square(values).T
     variance = np.maximum(square - mean * mean, 0.0)
     groups = [((weights * g) @ values.T, (weights * g).sum(1, keepdims=True)) for g in (one, other)]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = groups[0][0] / groups[0][1] - groups[1][0] / groups[1][1]
-        standardised = difference / np.sqrt(np.maximum(variance, STEADY**2 * square))
+        standardised = difference / np.sqrt(variance)
     empty = (groups[0][1] == 0) | (groups[1][1] == 0)
     return np.where((variance <= _CONSTANT * square) | empty, 0.0, standardised)
 

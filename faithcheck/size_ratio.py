@@ -37,7 +37,7 @@ class SizeRatio:
 
     def controls(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
         loss = bench.model_loss(kind="full")
-        if loss > bench.target_loss:
+        if not loss <= bench.target_loss:
             return Measurement(
                 not_applicable=f"the model's cross-entropy over the whole vocabulary on this task is {loss:.3g} nats, "
                 f"above the target of {bench.target_loss:g}"

@@ -169,7 +169,7 @@ class Attention(_Scripted):
     def _logits(self, tokens):
         seen = torch.ones(tokens.shape[1], tokens.shape[1], dtype=torch.float64).tril()
         query = self._at_site("0.attn_q", torch.ones_like(self.scores[tokens])[None])
-        key = self._at_site("0.attn_k", self.scores[tokens][None])
+        key = self._key(tokens)
         value = self._at_site("0.attn_v", self.values[tokens][None])
         scores = query.transpose(-1, -2)[..., :, None] * key.transpose(-1, -2)[..., None, :]
         scores = scores.masked_fill(seen == 0, -torch.inf)
@@ -183,6 +183,21 @@ class Attention(_Scripted):
             self._keep("1.attn_pattern", torch.cat([even, torch.zeros_like(even[:, :1])], -1)[None, None, None])
             nodes = self._at_site("1.attn_out", even @ self._at_site("1.attn_v", nodes))
         return answers_only() + nodes @ self.read
+
+    def _key(self, tokens):
+        return self._at_site("0.attn_k", self.scores[tokens][None])
+
+
+class Keyed(Attention):
+    """One head whose k node is the sum of the nodes of `0.attn_in`, each a row `parts` float[token]."""
+
+    def __init__(self, parts, values, sink, amplitude):
+        super().__init__([table({})], [values], [sink], [[1.0]], [pronoun(amplitude)])
+        self.parts = torch.stack(parts, -1)
+        self.sites = {"0.attn_in": Site(len(parts), 0, "attn_in"), **self.sites}
+
+    def _key(self, tokens):
+        return self._at_site("0.attn_k", self._at_site("0.attn_in", self.parts[tokens][None]).sum(-1, keepdim=True))
 
 
 def pronoun(amplitude):
@@ -244,10 +259,10 @@ class Masked:
         return getattr(self._model, name)
 
 
-def random_circuits(task, norms):
+def random_circuits(task, norms, seed=0):
     """A circuit of a random transformer, once with `restrict` and once through masks."""
     config = Config(vocabulary=len(WORDS), d_model=16, d_head=4, d_mlp=24, layers=2)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: torch.randn(shape, generator=generator, dtype=torch.float64) / shape[-1] ** 0.5
         for name, shape in config.shapes().items()

@@ -97,11 +97,21 @@ def sum_of(kept, rest):
 
 
 def constant_in_the_circuit_only(device="cpu"):
-    """1 in the circuit, 1.25 or 0.75 in the model."""
-    return sum_of(ONE, SIGN / 4)
+    """1 in the circuit, 2 or 0 in the model: with that, "and" wins on half of the prompts."""
+    return sum_of(ONE, SIGN)
 
 
 def constant_in_the_model_only(device="cpu"):
+    """1.25 or 0.75 in the circuit, 0.06 in the model: with that, "and" has a logit of 9 - 6, as the pronoun has."""
+    return sum_of(ONE + SIGN / 4, 0.06 - ONE - SIGN / 4)
+
+
+def constant_in_the_circuit_only_to_no_effect(device="cpu"):
+    """1 in the circuit, 1.25 or 0.75 in the model: "and" is taken away all the same."""
+    return sum_of(ONE, SIGN / 4)
+
+
+def constant_in_the_model_only_to_no_effect(device="cpu"):
     """1.25 or 0.75 in the circuit, 1 in the model."""
     return sum_of(ONE + SIGN / 4, -SIGN / 4)
 
@@ -120,6 +130,13 @@ def default_answer(device="cpu"):
     nodes = [(SIGN, ONE), (ONE, ONE), (ONE, ONE), *[IDLE] * 17]
     writes = [pronoun(6.0), pronoun(2.0), pronoun(-4.0), *[{}] * 37]
     return Readout(nodes, writes, answers_only(), mix=mix.tolist())
+
+
+def none_on_test_prompts(device="cpu"):
+    """Neuron 0 answers after validation words only, neurons 1 and 2 cancel, neuron 3 answers everywhere."""
+    after = table(dict.fromkeys(VALIDATION, 1.0))
+    nodes = [(SIGN, after), *[(SIGN, ONE)] * 3, *[IDLE] * 16]
+    return Readout(nodes, [pronoun(a) for a in (6.0, 6.0, -6.0, 6.0)] + [{}] * 16, answers_only())
 
 
 class Beside(Attention):

@@ -11,6 +11,7 @@ import random
 import tempfile
 import time
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import torch
@@ -214,8 +215,16 @@ class Unable(Rescaled):
         return Planted(planted.model, planted.task, planted.true, planted.decoy, 1e-9)
 
 
+class UnableElsewhere(Unable):
+    """The same, and no check is exercised."""
+
+    name = "unable_elsewhere"
+    exercises = ()
+
+
 class Cancelling:
-    """Neuron 0 does the task. Neurons 1 and 2 answer with "when" and "is", and cancel unless one is left out."""
+    """Neuron 0 does the task. The next six each answer with two of "when", "is" and "so", and cancel unless one is left
+    out."""
 
     name = "cancelling"
     exercises = ("nonsense_control",)
@@ -224,11 +233,13 @@ class Cancelling:
 
     def plant(self, seed):
         base = torch.full((len(WORDS), len(WORDS)), -1000.0, dtype=torch.float64)
-        base[:] = answers_only(when=-5.0, **{"is": -5.0})
-        for before, word in (("is", "when"), ("so", "is")):
+        labels = ("when", "is", "so")
+        base[:] = answers_only(**dict.fromkeys(labels, -5.0))
+        for before, word in (("is", "when"), ("so", "is"), ("and", "so")):
             base[WORDS.index(before)] = table({word: 0.0}, -1000.0)
-        pair = [{"when": k, "is": -k} for k in (14.0, -14.0)]
-        model = Readout([(SIGN, ONE)] * 20, [pronoun(6.0), *pair, *SILENT], base, sample_text=("is so",))
+        six = [{first: 14.0, second: -14.0} for first, second in permutations(labels, 2)]
+        nodes = [(SIGN, ONE)] * (1 + len(six) + len(SILENT))
+        model = Readout(nodes, [pronoun(6.0), *six, *SILENT], base, sample_text=("is so and",))
         return Planted(model, toy_task(), circuit_of(model, mlp_neuron=[0]), None, 0.15)
 
 

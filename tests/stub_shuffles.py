@@ -5,6 +5,7 @@ A suite names them as `path/to/stub_shuffles.py:NAME`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -58,6 +59,35 @@ def in_two_steps(device="cpu"):
     return model
 
 
+def not_a_number(device="cpu"):
+    """Shuffled, the model gives no number."""
+    return shuffling(shuffles=lambda seed: (float("nan"),))
+
+
+def _normed(lowest):
+    """Shuffled, the model divides what its neurons write by its length; the first writes `lowest` of a wrong answer."""
+    model = shuffling()
+    nodes, write = [(SIGN, table({}, 1.0))] * 2, [pronoun(-lowest), pronoun(-6.0)]
+
+    def shuffled(seed):
+        other = Readout(nodes, write, answers_only(), gain=1.0)
+        other.fingerprint = f"shuffled {seed}"
+        return other
+
+    model.shuffled = shuffled
+    return model
+
+
+def hollow(device="cpu"):
+    """Shuffled, the first neuron alone leaves nothing to be divided by, 0 / 0. With both the loss is finite."""
+    return _normed(0.0)
+
+
+def nearly_hollow(device="cpu"):
+    """The same, but the first neuron writes a little, so that all losses are finite."""
+    return _normed(1e-3)
+
+
 def unwilling(device="cpu"):
     model = shuffling()
 
@@ -77,6 +107,16 @@ class InOrder:
         SEEN.append(problem)
         scores = {name: torch.arange(site.size, 0, -1).double() for name, site in problem.model.sites.items()}
         return NodeScores(scores, Convergence(1.0, 1, flattened=True))
+
+
+class First(InOrder):
+    """Keeps the first node only."""
+
+    name = "first"
+
+    def extract(self, problem):
+        found = super().extract(problem)
+        return replace(found, scores={name: scores * (scores == len(scores)) for name, scores in found.scores.items()})
 
 
 class Alters(InOrder):

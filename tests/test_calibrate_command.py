@@ -7,7 +7,7 @@ from calibrating import one_worker, run
 from stub_families import HERE, family
 
 from faithcheck import plugins, progress
-from faithcheck.calibration import calibrate
+from faithcheck.calibration import calibrate, running
 from faithcheck.cli import main
 
 
@@ -25,6 +25,44 @@ REFUSED = {
     "unknown class": (["--family", f"{HERE}:Rescalde"], "has no 'Rescalde'", "did you mean 'Rescaled'?"),
     "no such file": (["--family", "nowhere.py:Family"], "family 'nowhere.py:Family'", "no such file"),
     "one name twice": (["--family", family("Rescaled"), "--family", family("Twin")], "two families", "'rescaled'"),
+}
+
+
+def raising(error):
+    """A property that raises."""
+
+    def get(self):
+        raise error
+
+    return property(get)
+
+
+MALFORMED = {
+    "a name that is no text": ({"name": 3}, "`name` is 3, which is no text"),
+    "no name": ({"name": None}, "`name` is None"),
+    "nothing exercised, as None": ({"exercises": None}, "TypeError"),
+    "one check for a list": ({"exercises": "layernorm"}, "`exercises` is a list of names of checks"),
+    "a check that is no text": ({"exercises": ("layernorm", 3)}, "`exercises` is a list of names of checks"),
+    "a decoy method without parameters": ({"decoy_method": ("sparse_prune",)}, "ValueError: not enough values"),
+    "a decoy method of three parts": ({"decoy_method": ("sparse_prune", {}, 1)}, "ValueError: too many values"),
+    "a decoy method that is a name": ({"decoy_method": "sparse_prune"}, "ValueError: too many values"),
+    "a decoy method that is a number": ({"decoy_method": 3}, "TypeError"),
+    "parameters that are no mapping": ({"decoy_method": ("sparse_prune", 3)}, "TypeError: 'int' object is not"),
+    "parameters that are no JSON": ({"decoy_method": ("sparse_prune", {"steps": {1, 2}})}, "set is not JSON"),
+    "a parameter that is NaN": ({"decoy_method": ("sparse_prune", {"lr": float("nan")})}, "not JSON compliant"),
+    "a name that raises": ({"name": raising(ValueError("no luck"))}, "ValueError: no luck"),
+    "a name that exits": ({"name": raising(SystemExit(0))}, "SystemExit: 0"),
+    "exercises that raise": ({"exercises": raising(KeyError("gone"))}, "KeyError: 'gone'"),
+    "a decoy method that raises": ({"decoy_method": raising(ValueError("no luck"))}, "ValueError: no luck"),
+    "a scope that raises": ({"method_scope": raising(ValueError("no luck"))}, "ValueError: no luck"),
+    "a part that is not there": ({"exercises": raising(AttributeError("gone"))}, "it lacks exercises"),
+}
+
+
+UNWRITABLE = {
+    "the folder is a file": ("", False),
+    "calibration.json is a folder": ("calibration.json", True),
+    "calibration.md is a folder": ("calibration.md", True),
 }
 
 
@@ -52,10 +90,42 @@ class TestRefusals:
         assert reason in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
 
-    def test_a_folder_that_is_a_file_is_refused_before_anything_is_planted(self, tmp_path, capsys):
-        (tmp_path / "out").write_text("a file")
-        assert main(["calibrate", "--family", family("Crashing"), "--out", str(tmp_path / "out")]) == 2
-        assert "cannot write a calibration there" in capsys.readouterr().err
+    @pytest.mark.parametrize("case", MALFORMED)
+    def test_a_family_that_declares_something_else_than_asked_for_exits_three(
+        self, case, tmp_path, capsys, monkeypatch
+    ):
+        parts, reason = MALFORMED[case]
+        cls = plugins.load("families", family("Rescaled"))
+        for part, value in parts.items():
+            monkeypatch.setattr(cls, part, value)
+        assert main(["calibrate", "--family", family("Rescaled"), "--out", str(tmp_path / "out")]) == 3
+        [error] = capsys.readouterr().err.strip().splitlines()
+        assert f"{family('Rescaled')} (from its class) cannot be used: " in error
+        assert reason in error
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("case", UNWRITABLE)
+    def test_where_it_could_not_be_written_is_refused_before_anything_is_planted(
+        self, case, tmp_path, capsys, monkeypatch
+    ):
+        monkeypatch.setattr(running, "run_units", lambda *args: pytest.fail("something was planted"))
+        name, is_folder = UNWRITABLE[case]
+        at = tmp_path / "out" / name
+        if is_folder:
+            at.mkdir(parents=True)
+        else:
+            at.write_text("a file")
+        assert main(["calibrate", "--family", family("Rescaled"), "--out", str(tmp_path / "out")]) == 2
+        error = capsys.readouterr().err
+        assert f"{at}: cannot write a calibration there: " in error
+
+    @pytest.mark.parametrize("name", ["calibration.json", "calibration.md"])
+    def test_a_file_that_cannot_be_written_in_the_end_is_an_error_of_the_user(self, name, tmp_path, capsys):
+        (tmp_path / f"{name}.partial").mkdir()
+        named = ["--family", family("Honest"), "--check", "layernorm", "--instances", "2"]
+        assert main(["calibrate", *named, "--out", str(tmp_path)]) == 2
+        assert f"{tmp_path / name}: cannot write a calibration there: Is a directory" in capsys.readouterr().err
+        assert not (tmp_path / name).exists()
 
     def test_a_name_given_twice_counts_once(self, tmp_path):
         _, data, _ = run(tmp_path, "Rescaled", "Rescaled", checks=("layernorm", "layernorm"), instances=2)

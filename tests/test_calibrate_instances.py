@@ -10,10 +10,11 @@ import torch
 from fake_models import bench_of, circuit_of
 from stub_families import Rescaled, family, toy_task
 
+from faithcheck import plugins
 from faithcheck.calibration import instance as module
 from faithcheck.calibration.instance import run_unit
 from faithcheck.calibration.oracle import Oracle
-from faithcheck.calibration.population import find_checks, find_families
+from faithcheck.calibration.population import FamilyEntry, find_checks, find_families
 from faithcheck.calibration.records import Unit
 from faithcheck.method import Problem
 from faithcheck.verdict import Verdict
@@ -37,6 +38,15 @@ def verdicts(found):
 @pytest.fixture(scope="module")
 def rescaled():
     return run("Rescaled", "layernorm", "sufficiency", "nonsense_control")
+
+
+def test_what_a_family_declares_is_kept_as_plain_data(monkeypatch):
+    ref = family("Rescaled")
+    cls = plugins.load("families", ref)
+    monkeypatch.setattr(cls, "exercises", ["layernorm", "not_installed"])
+    monkeypatch.setattr(cls, "decoy_method", ["sparse_prune", {"steps": (1, 2)}])
+    declared = ("layernorm", "not_installed"), False, ("sparse_prune", {"steps": [1, 2]})
+    assert find_families([ref]) == [FamilyEntry(ref, "rescaled", *declared)]
 
 
 class TestCircuits:

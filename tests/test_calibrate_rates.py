@@ -94,7 +94,14 @@ def test_a_requirement_says_how_many_it_should_have_judged_and_did_not():
     records = [record("mine", 1, "decoy", NOT_APPLICABLE), record("mine", 3, "decoy", ERROR)]
     records += [record("mine", 2, "decoy", ERROR), record("other", 1, "true", NOT_APPLICABLE)]
     records += [record("mine", 1, "true", PASS), record("mine", 3, "true", ERROR)]
-    assert requirement("layernorm", records, ["mine"]).unjudged == {"true": 1, "decoy": 2}
+    found = requirement("layernorm", records, ["mine"]).figures
+    assert [figure.unjudged for figure in found] == [2, 1, 1, 1]
+    assert [figure.met for figure in found] == [None] * 4
+
+
+@pytest.mark.parametrize(("unjudged", "met"), [(1, True), (2, None)])
+def test_a_figure_is_not_measured_where_more_than_a_tenth_got_no_verdict(unjudged, met):
+    assert Figure("figure", Rate(0, 9), 0.0, unjudged).met is met
 
 
 @pytest.mark.parametrize(("variant", "wrong"), [("true", (2, 5)), ("decoy", (1, 5))])

@@ -14,7 +14,9 @@ from fake_models import (
     SIGN,
     TEN_FEMALE,
     TEN_MALE,
+    TEST,
     Attention,
+    Keyed,
     Readout,
     bench_of,
     finding_of,
@@ -26,8 +28,17 @@ from fake_models import (
     write_large_task,
 )
 
-from faithcheck.checks.attention_agreement import AttentionAgreement, from_uniform, used_heads
+from faithcheck.checks.attention_agreement import (
+    AttentionAgreement,
+    Head,
+    looks_elsewhere,
+    on_words,
+    total_variation,
+    uniform,
+    used_heads,
+)
 from faithcheck.subject import Subject
+from faithcheck.thresholds import NO_EFFECT
 from faithcheck.verdict import Verdict
 
 CHECK = AttentionAgreement()
@@ -89,9 +100,27 @@ def test_a_head_that_is_uniform_in_the_circuit_and_looks_at_the_name_in_the_mode
     finding = finding_of(CHECK, subject)
     assert subject.reached
     assert metric_of(CHECK.measure(subject), "absent_heads").value == 1
-    assert [j.verdict for j in finding.metrics] == [Verdict.FAIL, Verdict.FAIL]
+    assert [j.metric.name for j in finding.metrics] == ["pattern_tv", "absent_heads", "elsewhere_effect"]
+    assert [j.metric.estimate.value for j in finding.metrics] == pytest.approx([7 / 12, 1, 1])
+    assert [j.verdict for j in finding.metrics] == [Verdict.FAIL] * 3
     assert finding.verdict is Verdict.FAIL
-    assert "1 heads that matter do not look anywhere in the circuit but do in the model" in finding.reason
+    assert "1 heads that matter do not look in the circuit where they look in the model" in finding.reason
+    assert "100% of the circuit's effect on the answer goes through heads that look elsewhere" in finding.reason
+
+
+def test_a_head_that_looks_at_another_word_than_in_the_model_is_absent(tmp_path):
+    # Key parts: log 9 for a name, log 3 for an action. Sinks have 1. With both the pattern is (9, 3, 1) / 13, without
+    # the first (1, 3, 1) / 5: without the sink (0.75, 0.25) and (0.25, 0.75), 0.5 apart. The model is only 0.25 from
+    # uniform, and at log 9 in place of log 3 it looks at neither; at 27 in place of 9 it is (0.9, 0.1), 0.4 from it.
+    def absent(name, action):
+        parts = [table(dict.fromkeys(NAMES, math.log(name))), table(dict.fromkeys(TEST, math.log(action)))]
+        home = bench_of(Keyed(parts, SIGN, 0.0, 30.0), write_large_task(tmp_path))
+        kept = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
+        return metric_of(CHECK.measure(subject_of(home, attn_in=[1], **kept)), "absent_heads").value
+
+    assert absent(9, 3) == 0
+    assert absent(9, 9) == 0
+    assert absent(27, 3) == 1
 
 
 @pytest.mark.parametrize("kept", [{"attn_q": [0]}, {"attn_k": [0]}])
@@ -105,7 +134,7 @@ def test_a_head_that_looks_the_same_in_both_passes(tmp_path):
         CHECK, subject_of(bench(tmp_path, (18,), (6.0,)), attn_q=[0], attn_k=[0], attn_v=[0], attn_out=[0])
     )
     assert finding.verdict is Verdict.PASS
-    assert [j.metric.estimate.value for j in finding.metrics] == [0.0, 0.0]
+    assert [j.metric.estimate.value for j in finding.metrics] == [0.0, 0.0, 0.0]
 
 
 def test_the_whole_model_passes(tmp_path):
@@ -129,6 +158,50 @@ def test_a_head_with_a_twentieth_of_the_importance_or_less_is_not_counted(tmp_pa
     measurement = CHECK.measure(subject_of(home, attn_q=[0], attn_k=[0], attn_v=[0, 1], attn_out=[0, 1]))
     assert measurement.evidence["importance"].tolist() == pytest.approx([1, difference])
     assert metric_of(measurement, "absent_heads").value == absent
+
+
+@pytest.mark.parametrize(("difference", "verdict"), [(0.24, Verdict.PASS), (0.26, Verdict.FAIL)])
+def test_up_to_a_fifth_of_the_effect_may_go_through_heads_that_look_elsewhere(tmp_path, difference, verdict):
+    # Head 0 is whole and gives 1, head 1 is uniform, 1/3 from the model, which is too near to uniform for it to be
+    # absent. 0.24 / 1.24 = 19.4 %, 0.26 / 1.26 = 20.6 %.
+    home = bench(tmp_path, (18, 6), (1 / 0.75, 6 * difference))
+    finding = finding_of(CHECK, subject_of(home, attn_q=[0], attn_k=[0], attn_v=[0, 1], attn_out=[0, 1]))
+    share = difference / (1 + difference)
+    assert [j.metric.estimate.value for j in finding.metrics] == pytest.approx([share * MILD_TV, 0, share])
+    assert finding.verdict is verdict
+
+
+def test_heads_that_look_elsewhere_are_left_out_together(tmp_path):
+    # Head 0 is whole and gives 1; heads 1 and 2 are uniform, 0.5 and -0.3: without both 1.2 falls by 0.2.
+    home = bench(tmp_path, (18, 6, 6), (1 / 0.75, 6 * 0.5, 6 * -0.3))
+    measurement = CHECK.measure(subject_of(home, attn_q=[0], attn_k=[0], attn_v=[0, 1, 2], attn_out=[0, 1, 2]))
+    assert measurement.evidence["importance"].tolist() == pytest.approx([1, 0.5, 0])
+    assert metric_of(measurement, "elsewhere_effect").value == pytest.approx(0.2 / 1.2)
+
+
+@pytest.mark.parametrize(
+    ("distance", "on_words", "focus", "elsewhere"),
+    [
+        (0.19, 0.0, 0.0, False),
+        (0.21, 0.0, 0.0, True),
+        (0.0, 0.31, 0.31, True),
+        (0.0, 0.31, 0.29, False),  # the model looks at nothing in particular
+        (0.0, 0.29, 0.31, False),
+    ],
+)
+def test_where_a_head_looks_elsewhere(distance, on_words, focus, elsewhere):
+    # Means over two prompts.
+    rows = (torch.tensor([x - 0.05 if x else x, x + 0.05 if x else x]) for x in (distance, on_words, focus))
+    assert looks_elsewhere(Head(0, 0, *rows)) is elsewhere
+
+
+def test_heads_that_are_missed_one_by_one_but_not_together_decide_nothing(tmp_path):
+    # Both uniform: 1 and -1. Without head 0 the log-odds fall by 1, without both by 0.
+    home = bench(tmp_path, (18, 18), (6.0, -6.0))
+    finding = finding_of(CHECK, subject_of(home, attn_v=[0, 1], attn_out=[0, 1]))
+    assert finding.evidence["0/importance"].tolist() == pytest.approx([1, 0])
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert NO_EFFECT in finding.reason
 
 
 def test_a_circuit_without_value_nodes_has_no_attention_to_compare(tmp_path):
@@ -172,7 +245,14 @@ def test_distance_from_uniform_over_the_visible_keys(row, distance):
     pattern[0, 0] = 1
     pattern[1] = torch.tensor(row)
     pattern[2, :3] = 1 / 3
-    assert from_uniform(pattern).tolist() == pytest.approx([0.0, distance, 0.0])
+    words = on_words(pattern)
+    assert words.sum(-1).tolist() == pytest.approx([1, 1, 1])
+    assert total_variation(words, uniform(words)).tolist() == pytest.approx([0.0, distance, 0.0])
+
+
+def test_total_variation_is_half_the_sum_of_absolute_differences():
+    one, other = torch.tensor([[0.5, 0.3, 0.2], [1.0, 0.0, 0.0]]), torch.tensor([[0.2, 0.3, 0.5], [0.0, 0.0, 1.0]])
+    assert total_variation(one, other).tolist() == pytest.approx([0.3, 1.0])
 
 
 def test_the_second_head_alone_is_compared_with_itself(tmp_path):

@@ -21,13 +21,17 @@ from fake_models import (
     table,
     write_task,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from faithcheck.check import Measurement
+from faithcheck.checks import nonsense_control
 from faithcheck.checks.nonsense_control import NonsenseControl, declared_labels, eligible_tokens
 from faithcheck.verdict import Verdict
 
 CHECK = NonsenseControl()
 SO = WORDS.index("so")
+TOKENS = st.integers(0, len(WORDS) - 1)
 
 
 def likely(word, p):
@@ -52,6 +56,12 @@ def bench(tmp_path, amplitude=6.0, target=0.15, so=5e-4, is_elsewhere=0.6, texts
 @pytest.fixture
 def home(tmp_path):
     return bench(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The same for all examples of a property."""
+    return bench(tmp_path_factory.mktemp("shared"))
 
 
 def test_tokens_are_eligible_that_are_unlikely_at_the_answer_and_likely_elsewhere(home):
@@ -94,17 +104,71 @@ def test_the_declared_labels_come_first_and_the_others_are_drawn_by_seed(home):
     for control in controls[1:]:
         assert set(control.answers) <= {WHEN, IS, SO}
         assert len(set(control.answers)) == 2
-    # A seed's labels do not depend on the other seeds.
-    assert CHECK.controls(home, [9, 6])[1] == controls[2]
-    assert len({c.answers for c in CHECK.controls(home, range(1, 20))}) > 1
+
+
+def drawn(home, eligible, seeds):
+    """What is drawn where these tokens are eligible."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nonsense_control, "eligible_tokens", lambda bench: sorted(eligible))
+        return CHECK.draw(home, seeds)
+
+
+@given(
+    st.one_of(st.sets(TOKENS, max_size=4), st.sets(TOKENS, min_size=10)),
+    st.lists(st.integers(0, 10**6), min_size=1, max_size=14, unique=True),
+)
+def test_no_two_seeds_have_the_same_labels(shared, eligible, seeds):
+    found = drawn(shared, eligible, seeds)
+    if len(eligible) * (len(eligible) - 1) < len(seeds):
+        assert isinstance(found, Measurement)
+        return
+    assert [control.seed for control in found] == seeds
+    assert len({control.answers for control in found}) == len(seeds)
+    for control in found:
+        assert set(control.answers) <= eligible
+        assert len(set(control.answers)) == 2
+    assert (found[0].answers == (WHEN, IS)) or not {WHEN, IS} <= eligible
+    assert drawn(shared, eligible, seeds) == found
+
+
+@pytest.mark.parametrize(
+    ("tokens", "seeds", "applies"),
+    [(0, 1, False), (1, 1, False), (2, 2, True), (2, 3, False), (3, 6, True), (3, 7, False), (4, 12, True)],
+)
+@pytest.mark.parametrize("first", [WHEN, 0], ids=["declared", "drawn"])
+def test_it_applies_where_the_tokens_have_an_ordered_pair_for_every_seed(home, first, tokens, seeds, applies):
+    eligible = range(first, first + tokens)
+    found = drawn(home, eligible, range(seeds))
+    assert isinstance(found, Measurement) is not applies
+    if not applies:
+        finding = method_finding(CHECK, found)
+        assert finding.verdict is Verdict.NOT_APPLICABLE
+        assert finding.reason.startswith(f"only {tokens} tokens can serve as nonsense labels for this model")
+
+
+def test_where_tokens_abound_a_seeds_labels_do_not_depend_on_the_other_seeds(home):
+    labels = [{c.seed: c.answers for c in drawn(home, range(WHEN), seeds)} for seeds in ([4, 5, 6, 7], [9, 6, 4])]
+    assert labels[0][4] == labels[1][4]
+    assert labels[0][6] == labels[1][6]
+
+
+def test_where_a_seed_would_draw_the_labels_of_an_earlier_one_it_draws_again(home):
+    # Alone, two of seven seeds draw the same of six pairs.
+    alone = [drawn(home, range(3), [seed])[0].answers for seed in range(7)]
+    assert len(set(alone)) < len(alone)
+    again = next(seed for seed in range(7) if alone[seed] in alone[:seed])
+    earlier = alone.index(alone[again])
+    assert drawn(home, range(3), [earlier, again])[0].answers == alone[earlier]
+    assert drawn(home, range(3), [earlier, again])[1].answers != alone[again]
+    assert drawn(home, range(3), [again, earlier])[0].answers == alone[again]
 
 
 def test_declared_labels_that_do_not_serve_are_replaced_and_remarked_upon(tmp_path):
     home = bench(tmp_path, is_elsewhere=0.4)
-    controls = CHECK.controls(home, range(6))
-    assert {token for control in controls for token in control.answers} <= {WHEN, SO}
-    drawn = [replace(t, control=c) for t, c in zip(trials([200] * 6), controls, strict=True)]
-    finding = method_finding(CHECK, CHECK.measure(home, drawn))
+    controls = CHECK.controls(home, range(2))
+    assert {control.answers for control in controls} == {(WHEN, SO), (SO, WHEN)}
+    tried = [replace(t, control=c) for t, c in zip(trials([200] * 2), controls, strict=True)]
+    finding = method_finding(CHECK, CHECK.measure(home, tried))
     assert finding.reason.endswith("(the declared labels when / is are not usable on this model, drawn ones were used)")
 
 

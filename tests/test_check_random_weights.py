@@ -1,5 +1,7 @@
 """random_weights: one shuffle of the model a seed, and where there is none to compare with."""
 
+import math
+
 import pytest
 from fake_models import answers_only, bench_of, write_task
 from stub_shuffles import readout, shuffling
@@ -77,3 +79,19 @@ def test_a_shuffle_with_the_fingerprint_of_the_model_is_an_error_of_the_model(tm
     model.shuffled = lambda seed: readout(0.0, fingerprint="own")
     with pytest.raises(ValueError, match="fingerprint"):
         CHECK.controls(bench(tmp_path, model), [0])
+
+
+NOT_FINITE = {
+    "nan": readout(math.nan, fingerprint="other"),
+    "inf": readout(6.0, fingerprint="other", base=answers_only(she=-math.inf, he=-math.inf)),
+}
+
+
+@pytest.mark.parametrize("loss", NOT_FINITE)
+def test_a_shuffle_without_a_finite_loss_is_an_error_of_the_model(tmp_path, loss):
+    model = shuffling()
+    finite = model.shuffled
+    model.shuffled = lambda seed: NOT_FINITE[loss] if seed == 3 else finite(seed)
+    with pytest.raises(ValueError, match=f"^scripted with its weights shuffled by seed 3 has a loss of {loss}$"):
+        CHECK.controls(bench(tmp_path, model), range(6))
+    assert len(CHECK.controls(bench(tmp_path, model), range(3))) == 3

@@ -103,6 +103,40 @@ def test_a_group_is_left_out_as_a_whole(tmp_path):
     assert subject(tmp_path, [1.0, 2.0, 3.0]).importance(both).mean() == pytest.approx([4, 2])
 
 
+def test_a_group_that_takes_baselines_falls_by_what_they_change(tmp_path):
+    # Node 0 at half the sign: 1 in place of 2. Nodes 0 and 1 at minus the sign: -5 in place of 5. Node 2 as it is: 0.
+    about = subject(tmp_path, [2.0, 3.0, 4.0])
+    prompts = about.bench.prompts("test").tokens
+    sign = SIGN[prompts[:, :1]].expand(prompts.shape)
+    groups = [[("0.mlp_neuron", 0)], [("0.mlp_neuron", 0), ("0.mlp_neuron", 1)], [("0.mlp_neuron", 2)], []]
+    rows = [(0.5, 0, 0), (-1, -1, 0), (0, 0, 1), (0, 0, 0)]
+    taken = torch.stack([torch.stack([part * sign for part in row], -1) for row in rows])
+    found = importance.group_importance(about, groups, {"0.mlp_neuron": taken})
+    assert found.mean() == pytest.approx([1, 10, 0, 0])
+
+
+def test_the_gradient_towards_baselines_is_what_they_change(tmp_path, monkeypatch):
+    # d log-odds / d mask is (node - baseline) x amplitude: (1 + 1) x 2 and (1 - 0.5) x 3.
+    monkeypatch.setattr(importance, "MOST_LEFT_OUT", 0)
+    about = subject(tmp_path, [2.0, 3.0])
+    prompts = about.bench.prompts("test").tokens
+    sign = SIGN[prompts[:, :1]].expand(prompts.shape)
+    groups = [[("0.mlp_neuron", 0)], [("0.mlp_neuron", 1)]]
+    taken = {"0.mlp_neuron": torch.stack([-sign, sign / 2], -1)[None]}
+    assert importance.group_importance(about, groups, taken).mean() == pytest.approx([4, 1.5])
+
+
+def test_the_log_odds_are_of_the_tasks_loss_unless_another_is_named(tmp_path):
+    # "when" has logit 0, so that under the full loss less than 1 is lost.
+    full = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0))
+    groups = [[("0.mlp_neuron", 0)]]
+    assert importance.group_importance(full, groups, kind="binary").mean() == pytest.approx([1])
+    assert importance.group_importance(full, groups).mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
+    binary = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0), loss="binary")
+    assert importance.group_importance(binary, groups).mean() == pytest.approx([1])
+    assert importance.group_importance(binary, groups, kind="full").mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
+
+
 def test_importance_under_drawn_weights_is_that_of_the_drawn_prompts():
     # Two prompts with falls of 1 and -3 for one group, 2 and 4 for the other.
     found = Importance(np.array([[1.0, -3.0], [2.0, 4.0]]), by_gradient=False)
@@ -179,6 +213,12 @@ def test_log_odds_that_are_not_finite_are_refused_by_the_node_without_which_they
     about = subject_of(bench_of(known_bad.logarithm(), write_task(tmp_path)), mlp_neuron=[0, 1])
     with pytest.raises(ValueError, match=r"the answer's log-odds without 0\.mlp_neuron 0 are not finite"):
         about.node_importance  # noqa: B018
+
+
+def test_of_a_large_group_without_which_log_odds_are_not_finite_three_are_named(tmp_path):
+    about = subject_of(bench_of(known_bad.logarithm(), write_task(tmp_path)), mlp_neuron=[0, 1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"without 0\.mlp_neuron 0, .* 1, .* 2 and 2 more are not finite"):
+        about.importance([list(about.compiled.nodes)])
 
 
 @pytest.mark.parametrize("limit", [0, 512])

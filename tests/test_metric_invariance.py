@@ -148,6 +148,8 @@ def test_the_circuit_has_every_metric_and_none_is_trivial(usual):
         assert {check for check, _ in values} == {check.name for check in CHECKS}
         assert 0.01 < values["attention_agreement", "pattern_tv"] < 0.99
         assert 0.01 < values["node_roles", "consistent_mass"] < 0.99
+        assert values["node_roles", "swap_effect"] > 0.01
+        assert values["attention_agreement", "elsewhere_effect"] > 0.01
         assert 0.01 < values["sufficiency", "loss"] < 1
         assert values["generalization", "kl_vocabulary"] > 0.01
         low, high = found["node_roles", "consistent_mass", None][1:]

@@ -4,6 +4,7 @@ from functools import cache, partial
 
 import pytest
 import torch
+from faithcheck_circuits.planted import stage
 from faithcheck_circuits.planted.backdoor import Backdoor
 from faithcheck_circuits.planted.cancelling_pair import CancellingPair
 from faithcheck_circuits.planted.clean import Clean
@@ -12,6 +13,7 @@ from faithcheck_circuits.planted.norm_amplification import NormAmplification
 from faithcheck_circuits.planted.role_flip import RoleFlip
 from faithcheck_circuits.planted.shape import Shape
 from faithcheck_circuits.planted.shortcut_attention import ShortcutAttention
+from faithcheck_circuits.planted.stage import Stage
 
 from faithcheck.ablation import Ablation
 from faithcheck.bench import Bench
@@ -22,8 +24,11 @@ from faithcheck.subject import Subject
 FAMILIES = [Clean, ShortcutAttention, RoleFlip, Backdoor, NormAmplification, CancellingPair, Lottery]
 DECEIVING = [ShortcutAttention, RoleFlip, Backdoor, NormAmplification, CancellingPair]
 SEEDS = range(4)
-LATE = 5
-"""A seed of role_flip whose variant is "late"."""
+LATE, LATE_AND_PADDED = 11, 9
+"""Seeds of role_flip whose variant is "late", without and with padding."""
+PADDED = [(ShortcutAttention, 1), (RoleFlip, 0), (RoleFlip, LATE_AND_PADDED)]
+EXACT = [*((family, seed) for family in FAMILIES for seed in range(2)), (RoleFlip, LATE), (RoleFlip, LATE_AND_PADDED)]
+"""Instances of which every node is ablated: two of each family, with each of PADDED, and one that is late."""
 PROMPTS = 16
 FLOAT32 = 2e-3
 """Logit differences of up to about 20 nats, summed in float32 along a few paths."""
@@ -31,6 +36,7 @@ FLOAT32 = 2e-3
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 each_decoy = pytest.mark.parametrize("family", DECEIVING, ids=lambda f: f.name)
 each_seed = pytest.mark.parametrize("seed", SEEDS)
+each_padded = pytest.mark.parametrize(("family", "seed"), PADDED)
 
 
 @cache
@@ -51,6 +57,20 @@ def without_leak(monkeypatch):
     monkeypatch.setattr(
         Shape, "__init__", lambda self, *a, **k: (init(self, *a, **k), object.__setattr__(self, "leak", 0.0))[0]
     )
+
+
+def padding(family, seed):
+    """The nodes of each of the two heads that an instance is padded with; nothing where it is not."""
+    pairs, real = [], Stage.cancelling
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stage, "cancelling", lambda self, size: pairs.append(real(self, size)) or pairs[-1])
+        padded = family().plant(seed).drawn["padded"]
+    return pairs[0] if padded else []
+
+
+def written_by_both(heads):
+    """The nodes by which two heads write: without such a node both write less, and cancel as before."""
+    return set.intersection(*map(set, heads), {node for node in heads[0] if node[0].endswith("attn_out")})
 
 
 def some_prompts(planted):
@@ -111,21 +131,59 @@ def test_without_the_leak_the_true_circuit_gives_the_models_logit_difference(fam
     assert (alone - model_difference(planted, prompts)).abs().max() < FLOAT32
 
 
-@pytest.mark.parametrize(("family", "seed"), [*((f, seed) for f in FAMILIES for seed in range(2)), (RoleFlip, LATE)])
+@pytest.mark.parametrize(("family", "seed"), EXACT)
 def test_without_the_leak_exactly_the_nodes_of_the_true_circuit_matter_to_the_model(family, seed, without_leak):
-    """Every node of the model ablated by itself: the answer changes for those of the true circuit and no others."""
-    planted = family().plant(seed)
-    prompts = some_prompts(planted)
+    """Every node of the model ablated by itself: the answer changes for those of the true circuit and no others.
 
-    def greatest_changes(kept, answer):
-        masks = one_off_each(planted.model, nodes_of(planted.true, kept))
+    But for the nodes by which both heads of a padding write: without one of them both are gone.
+    """
+    planted = family().plant(seed)
+    prompts, heads = some_prompts(planted), padding(family, seed)
+    spare = written_by_both(heads) if heads else set()
+    needed = [node for node in nodes_of(planted.true, True) if node not in spare]
+
+    def greatest_changes(nodes, answer):
+        masks = one_off_each(planted.model, nodes)
         whole = under_own_norms(planted, prompts, {"0.attn_in": torch.ones(1, len(masks["0.attn_in"][0]))}, answer)
         return (under_own_norms(planted, prompts, masks, answer) - whole).abs().max(1).values
 
     against_all_words = partial(prompt_log_odds, kind="full")
-    assert greatest_changes(False, logit_difference).max() < FLOAT32
-    changes = torch.maximum(greatest_changes(True, logit_difference), greatest_changes(True, against_all_words))
+    assert greatest_changes(nodes_of(planted.true, False), logit_difference).max() < FLOAT32
+    changes = torch.maximum(greatest_changes(needed, logit_difference), greatest_changes(needed, against_all_words))
     assert changes.min() > 10 * FLOAT32
+
+
+@each_padded
+def test_a_padding_is_two_heads_in_true_circuit_and_decoy_that_write_by_one_node_at_least(family, seed):
+    planted, heads = plant(family, seed), padding(family, seed)
+    assert planted.drawn["padded"]
+    assert len(heads) == 2
+    assert 0 < len(written_by_both(heads)) <= 3
+    for circuit in (planted.true, planted.decoy):
+        assert frozenset().union(*heads) <= set(nodes_of(circuit, True))
+
+
+@each_padded
+def test_a_padded_decoy_reaches_the_target_loss_on_every_split(family, seed):
+    planted = plant(family, seed)
+    for split in bench(family, seed).task.splits:
+        assert own_losses(family, seed, planted.decoy, split).mean() <= planted.target_loss
+
+
+@each_padded
+def test_without_one_head_of_its_padding_the_model_no_longer_does_the_task(family, seed, without_leak):
+    """So that the nodes exempted above are those of a pair that does something, and cancels."""
+    planted = family().plant(seed)
+    prompts, site = some_prompts(planted), f"{planted.drawn['attention']}.attn_v"
+    assert (model_difference(planted, prompts) > 0).all()
+    for head in padding(family, seed):
+        mask = torch.ones(1, planted.model.sites[site].size)
+        mask[0, [node for name, node in head if name == site]] = 0.0
+        assert (under_own_norms(planted, prompts, {site: mask})[0] < 0).any()
+
+
+def test_an_instance_that_is_not_padded_has_no_heads_that_cancel():
+    assert [padding(*unpadded) for unpadded in ((ShortcutAttention, 0), (RoleFlip, LATE))] == [[], []]
 
 
 def test_the_leak_reaches_what_heads_read():
@@ -167,8 +225,8 @@ def test_a_decoy_is_a_part_of_the_true_circuit_that_reaches_the_target_loss(fami
 def test_the_shortcut_looks_nowhere_and_the_model_at_the_name(seed):
     planted, prompts = plant(ShortcutAttention, seed), bench(ShortcutAttention, seed).prompts("test")
     layer, cue = planted.drawn["attention"], int(prompts.roles["name"][0])
-    values = planted.true.keep[f"{layer}.attn_v"].nonzero().flatten()
-    heads = planted.model.sites[f"{layer}.attn_v"].head[values].unique()
+    values = set(nodes_of(planted.true, True)).difference(*padding(ShortcutAttention, seed))
+    heads = planted.model.sites[f"{layer}.attn_v"].head[[n for site, n in values if site == f"{layer}.attn_v"]].unique()
     pattern = f"{layer}.attn_pattern"
     model = planted.model.run(prompts.tokens, capture=[pattern]).captured[pattern][0, :, heads, -1]
     assert (model[..., cue].mean(0) - planted.drawn["mass"]).abs().max() < 0.1
@@ -212,21 +270,37 @@ def test_half_of_a_cancelling_head_hides_the_answer(seed):
     assert (off < 0).any()
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, LATE])
+def by_gender(seed, layer):
+    """float[neuron] alone in the decoy, float[neuron] in the model: how far the decoy's neurons of a layer tell the
+    genders apart at the last position, in standard deviations."""
+    planted = plant(RoleFlip, seed)
+    subject = Subject(bench(RoleFlip, seed), planted.decoy)
+    prompts, site = subject.bench.prompts("test"), f"{layer}.mlp_neuron"
+    run = subject.compiled.run(prompts, norm_scales=subject.bench.scales("test"), capture=[site])
+    model = subject.bench.model_run("test").captured[site][0, :, -1, planted.decoy.keep[site]]
+    activations = run.captured[site][0, :, -1], model
+    return [(a[prompts.classes == 0].mean(0) - a[prompts.classes == 1].mean(0)) / a.std(0) for a in activations]
+
+
+@pytest.mark.parametrize("seed", [*SEEDS, LATE, LATE_AND_PADDED])
 def test_a_role_flips_or_changes_between_decoy_and_model(seed):
     """The neurons that decoy and model share fire for the other gender, or in the model not by gender at all."""
-    planted = plant(RoleFlip, seed)
-    assert (planted.drawn["variant"] == "late") == (seed == LATE)
-    subject = Subject(bench(RoleFlip, seed), planted.decoy)
-    prompts, site = subject.bench.prompts("test"), f"{planted.drawn['mlp']}.mlp_neuron"
-    kept = planted.decoy.keep[site]
-    run = subject.compiled.run(prompts, norm_scales=subject.bench.scales("test"), capture=[site])
-    activations = run.captured[site][0, :, -1], subject.bench.model_run("test").captured[site][0, :, -1, kept]
-    by_gender = [(a[prompts.classes == 0].mean(0) - a[prompts.classes == 1].mean(0)) / a.std(0) for a in activations]
-    if planted.drawn["variant"] == "sign":
-        assert (by_gender[0] * by_gender[1] < 0).all()
+    drawn = plant(RoleFlip, seed).drawn
+    assert (drawn["variant"] == "late") == (seed in (LATE, LATE_AND_PADDED))
+    decoy, model = by_gender(seed, drawn["mlp"])
+    if drawn["variant"] == "sign":
+        assert (decoy * model < 0).all()
     else:
-        assert by_gender[1].abs().max() < 0.5 < by_gender[0].abs().min()
+        assert model.abs().max() < 0.5 < decoy.abs().min()
+
+
+@pytest.mark.parametrize("seed", [LATE, LATE_AND_PADDED])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_where_the_role_changes_late_the_neurons_before_mean_what_they_mean_in_the_model(seed, layer):
+    decoy, model = by_gender(seed, layer)
+    assert len(decoy) == 2
+    assert (decoy * model).min() > 0
+    assert torch.stack([decoy, model]).abs().min() > 1
 
 
 @each_seed
@@ -245,8 +319,49 @@ def test_a_seed_gives_one_model_and_another_seed_another(family):
 
 @pytest.mark.parametrize(
     ("family", "what"),
-    [(ShortcutAttention, "variant"), (RoleFlip, "variant"), (Backdoor, "wrong"), (Backdoor, "mixed")],
+    [
+        (ShortcutAttention, "variant"),
+        (ShortcutAttention, "padded"),
+        (RoleFlip, "variant"),
+        (RoleFlip, "padded"),
+        (Backdoor, "wrong"),
+        (Backdoor, "mixed"),
+    ],
 )
 def test_a_population_has_all_its_variants(family, what):
     variants = 3 if (family, what) == (RoleFlip, "variant") else 2
-    assert len({family().plant(seed).drawn[what] for seed in range(12)}) == variants
+    assert len({plant(family, seed).drawn[what] for seed in range(12)}) == variants
+
+
+def drawn_only(family, count, monkeypatch):
+    """Whether each of the first instances is padded, and its leak; nothing is built."""
+
+    class Drawn(Exception):
+        """Raised in the place of a builder."""
+
+    def stop(name, scene, shape, rng):
+        raise Drawn(shape.leak)
+
+    monkeypatch.setattr(stage, "Builder", stop)
+    found, real = [], Stage.__init__
+    monkeypatch.setattr(Stage, "__init__", lambda self, *a, **k: found.append(self) or real(self, *a, **k))
+    for seed in range(count):
+        with pytest.raises(Drawn):
+            family().plant(seed)
+    return [(one.padded, one.shape.leak) for one in found]
+
+
+@pytest.mark.parametrize("family", [ShortcutAttention, RoleFlip], ids=lambda f: f.name)
+def test_about_a_third_of_a_family_is_padded(family, monkeypatch):
+    """Of 300 that are drawn and not built: a third give or take five standard deviations of 0.027."""
+    padded = [is_padded for is_padded, _ in drawn_only(family, 300, monkeypatch)]
+    assert abs(sum(padded) / 300 - 1 / 3) < 0.14
+
+
+@pytest.mark.parametrize(("family", "most"), [(ShortcutAttention, 0.18), (RoleFlip, 0.12), (CancellingPair, 0.03)])
+def test_there_is_no_more_leak_than_a_family_bears_and_hardly_any_beside_heads_that_cancel(family, most, monkeypatch):
+    leaks = {False: [], True: []}
+    for is_padded, leak in drawn_only(family, 300, monkeypatch):
+        leaks[is_padded].append(leak)
+    assert 0.9 * most < max(leaks[False]) <= most
+    assert max(leaks[True], default=0.0) <= 0.03

@@ -68,6 +68,24 @@ def test_a_method_that_reports_shuffled_weights_as_out_of_reach_passes_with_six_
     }
 
 
+@pytest.mark.parametrize(("model", "verdict"), [("nearly_hollow", "PASS"), ("hollow", "INCONCLUSIVE")])
+def test_a_circuit_without_a_finite_loss_is_not_out_of_reach_whatever_the_method_says(run, model, verdict):
+    """The two models differ only in whether what the method cut from the shuffled weights has a loss."""
+    _, found, out, _ = run(f"plugins.py:{model}", "plugins.py:First")
+    assert found["verdict"] == verdict
+    curve = load_file(out / found["evidence"]["file"])["0/shuffled"]
+    assert bool(curve.isfinite().all()) is (verdict == "PASS")
+    assert {size for (name, _), size in sizes(found).items() if name == "shuffled_size"} == {None}
+    if verdict == "INCONCLUSIVE":
+        assert found["reason"].startswith("6 extractions from shuffled weights missed the target loss without")
+
+
+def test_shuffled_weights_without_a_finite_loss_are_an_error(run):
+    code, found, _, _ = run("plugins.py:not_a_number", "plugins.py:InOrder")
+    assert (code, found["verdict"]) == (3, "ERROR")
+    assert "ValueError: scripted with its weights shuffled by seed 0 has a loss of nan" in found["reason"]
+
+
 @pytest.mark.parametrize("method", ["full", "{name: random, fraction: 1.0}"])
 def test_keeping_every_node_finds_the_model_alone_but_says_nothing_of_the_shuffle(run, method):
     _, found, _, _ = run("stories-tiny", method, task="pronoun")

@@ -27,6 +27,7 @@ from known_bad_runs import (
 from faithcheck.api import run_suite
 from faithcheck.checks.generalization import MINIMUM_CONFIDENT
 from faithcheck.resampling import MINIMUM_PROMPTS, MINIMUM_UNITS
+from faithcheck.thresholds import NO_EFFECT
 
 NO_ATTENTION = {"attention_agreement": (NOT_APPLICABLE, "keeps no attn_v node")}
 FEW_PROMPTS = f"needs at least {MINIMUM_PROMPTS} prompts, had 28"
@@ -40,6 +41,9 @@ CASES = {
         "clipped",
         {"node_roles": (INCONCLUSIVE, f"single nodes {LOWERS} 0 nats in all, too little")},
         BOTH,
+    ),
+    "nodes that are missed one by one, but not all together": Case(
+        "none_on_test_prompts", {"node_roles": (INCONCLUSIVE, NO_EFFECT)}, {"mlp_neuron": [0, 1, 2]}
     ),
     "heads none of which is missed": Case(
         "beside",

@@ -14,11 +14,13 @@ from faithcheck.calibration.population import CheckEntry, FamilyEntry
 from faithcheck.calibration.records import VARIANTS, Instance, Record
 from faithcheck.calibration.requirements import RateRow, Requirement, rate_row, requirement
 from faithcheck.calibration.thresholds import Thresholds, thresholds
-from faithcheck.files import make_folder, write_whole
+from faithcheck.errors import Location, UserError
+from faithcheck.files import cannot_write, make_folder, write_whole
 from faithcheck.verdict import Verdict
 from faithcheck.version import __version__
 
 SCHEMA = "faithcheck.calibration/1"
+FILES = ("calibration.json", "calibration.md")
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,16 @@ class Calibration:
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 3 something raised, 1 a decoy passed a check that its family exercises, else 0."""
+        """130 interrupted, 3 something raised, 1 a decoy passed a check that its family exercises, 4 too few instances
+        got a verdict to tell, else 0."""
         if self.interrupted:
             return 130
         if self.errors:
             return 3
-        return 1 if self.passed_decoys else 0
+        if self.passed_decoys:
+            return 1
+        figures = [figure for requirement in self.requirements for figure in requirement.figures]
+        return 4 if any(figure.met is None and figure.unjudged for figure in figures) else 0
 
     def exercising(self, check: str) -> list[str]:
         """The families that exercise a check."""
@@ -129,15 +135,18 @@ class Calibration:
         from faithcheck.calibration.report import markdown
 
         prepare(out)
-        texts = {
-            "calibration.json": json.dumps(self.to_data(), indent=1, allow_nan=False) + "\n",
-            "calibration.md": markdown(self),
-        }
-        for name, text in texts.items():
-            write_whole(out / name, text)
-        return [out / name for name in texts]
+        data = json.dumps(self.to_data(), indent=1, allow_nan=False) + "\n"
+        for name, text in zip(FILES, (data, markdown(self)), strict=True):
+            try:
+                write_whole(out / name, text)
+            except OSError as error:
+                raise cannot_write(out / name, "a calibration", error) from None
+        return [out / name for name in FILES]
 
 
 def prepare(out: Path) -> None:
-    """Make the folder. Raises UserError where it cannot be made."""
+    """Make the folder. Raises UserError where it cannot be made, or one of the files could not be written."""
     make_folder(out, "a calibration")
+    for name in FILES:
+        if (out / name).is_dir():
+            raise UserError("cannot write a calibration there: it is a folder", Location(str(out / name)))

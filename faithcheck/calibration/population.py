@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,8 +48,10 @@ def find_families(refs: Sequence[str] | None) -> list[FamilyEntry]:
     families = []
     for ref in _all("families") if refs is None else dict.fromkeys(refs):
         family = load_family(ref)
-        decoy = None if family.decoy_method is None else (family.decoy_method[0], dict(family.decoy_method[1]))
-        families.append(FamilyEntry(ref, family.name, tuple(family.exercises), bool(family.method_scope), decoy))
+        try:
+            families.append(_declared(ref, family))
+        except (Exception, SystemExit) as error:
+            raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
     if not families:
         raise UserError("no family of planted models is installed; name one with --family path/to/file.py:Class")
     _refuse_repeats("families", families)
@@ -68,9 +71,22 @@ def find_checks(refs: Sequence[str] | None) -> list[CheckEntry]:
 def load_family(ref: str) -> Family:
     """A family. Raises as `find_families` does."""
     family: Family = build_plugin("families", ref, {})[0]
-    if isinstance(family.exercises, str):
-        raise plugins.BrokenPlugin(ref, "its class", "`exercises` is a list of checks, not one name")
     return family
+
+
+def _declared(ref: str, family: Family) -> FamilyEntry:
+    """Raises where the family declares something else than the protocol asks for."""
+    exercises, decoy = family.exercises, family.decoy_method
+    if not isinstance(family.name, str) or not family.name:
+        raise TypeError(f"`name` is {family.name!r}, which is no name")
+    if not isinstance(exercises, list | tuple) or not all(isinstance(check, str) for check in exercises):
+        raise TypeError("`exercises` is a list of names of checks, or a tuple")
+    if decoy is not None:
+        name, parameters = decoy
+        if not isinstance(name, str):
+            raise TypeError("`decoy_method` is a name and parameters")
+        decoy = name, json.loads(json.dumps(dict(parameters), allow_nan=False))
+    return FamilyEntry(ref, family.name, tuple(exercises), bool(family.method_scope), decoy)
 
 
 def load_check(ref: str) -> CircuitCheck | MethodCheck:

@@ -61,21 +61,29 @@ class Rate:
         return {"k": self.k, "n": self.n, "low": low, "high": high}
 
 
+MOST_UNJUDGED = 0.1
+"""Where a larger share of the instances got no verdict, the rate of the others says little."""
+
+
 @dataclass(frozen=True)
 class Figure:
-    """A rate with the most that it may be."""
+    """A rate with the most that it may be. `unjudged`: instances to which the check did not apply, or on which it
+    crashed."""
 
     name: str
     rate: Rate
     limit: float
+    unjudged: int = 0
 
     @property
     def met(self) -> bool | None:
-        """By the observed rate; None where nothing was judged."""
-        return None if self.rate.n == 0 else self.rate.k <= self.limit * self.rate.n + 1e-9
+        """By the observed rate; None where nothing was judged, or too many instances were not."""
+        few = self.unjudged > MOST_UNJUDGED * (self.rate.n + self.unjudged)
+        return None if self.rate.n == 0 or few else self.rate.k <= self.limit * self.rate.n + 1e-9
 
     def to_data(self) -> dict[str, Any]:
-        return {"name": self.name, **self.rate.to_data(), "limit": self.limit, "met": self.met}
+        counts = {**self.rate.to_data(), "unjudged": self.unjudged}
+        return {"name": self.name, **counts, "limit": self.limit, "met": self.met}
 
 
 DECOYS_PASSED = "decoys passed"
@@ -89,11 +97,15 @@ def figures(found: Sequence[Outcome], exercising: Collection[str]) -> list[Figur
     decoys = [o.verdict for o in found if o.variant == "decoy" and o.family in exercising]
     true = [o.verdict for o in found if o.variant == "true" and o.family in exercising]
     others = [o.verdict for o in found if o.variant == "true" and o.family not in exercising]
+    asked = (
+        (DECOYS_PASSED, decoys, Verdict.PASS, 0.0),
+        (TRUE_FAILED, true, Verdict.FAIL, 0.05),
+        (TRUE_INCONCLUSIVE, true, Verdict.INCONCLUSIVE, 0.1),
+        (FAILED_ELSEWHERE, others, Verdict.FAIL, 0.05),
+    )
     return [
-        Figure(DECOYS_PASSED, rate_of(decoys, Verdict.PASS), 0.0),
-        Figure(TRUE_FAILED, rate_of(true, Verdict.FAIL), 0.05),
-        Figure(TRUE_INCONCLUSIVE, rate_of(true, Verdict.INCONCLUSIVE), 0.1),
-        Figure(FAILED_ELSEWHERE, rate_of(others, Verdict.FAIL), 0.05),
+        Figure(name, rate_of(of, wrong), limit, sum(verdict not in JUDGED for verdict in of))
+        for name, of, wrong, limit in asked
     ]
 
 

@@ -128,9 +128,10 @@ def half_of(seed: int) -> Half:
 
 
 def failed(unit: Unit, reason: str, details: str = "") -> Instance:
-    """An instance of which nothing is known: an ERROR for every check of its true circuit."""
-    checks = [check for check in unit.checks if unit.family.method_scope or not check.is_method_scope]
-    records = errors(unit, "true", checks, reason, details)
+    """An instance of which nothing is known: ERRORs of its true circuit, and of its decoy where one was asked for."""
+    checks = [check for check in unit.checks if unit.family.runs(check)]
+    asked = [check for check in checks if check.name in unit.family.exercises]
+    records = errors(unit, "true", checks, reason, details) + errors(unit, "decoy", asked, reason, details)
     return Instance(unit.family.name, unit.seed, records, error=reason)
 
 

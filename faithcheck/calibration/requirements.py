@@ -6,34 +6,26 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from faithcheck.calibration.rates import JUDGED, Figure, Rate, figures, outcomes, rate_of
+from faithcheck.calibration.rates import Figure, Rate, figures, outcomes, rate_of
 from faithcheck.calibration.records import Record, Variant
 from faithcheck.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One check against what is required of it; `unjudged` counts circuits that it should have judged and did not."""
+    """One check against what is required of it."""
 
     check: str
     figures: Sequence[Figure]
-    unjudged: Mapping[Variant, int]
 
     def to_data(self) -> dict[str, Any]:
-        return {
-            "check": self.check,
-            "figures": [figure.to_data() for figure in self.figures],
-            "unjudged": dict(self.unjudged),
-        }
+        return {"check": self.check, "figures": [figure.to_data() for figure in self.figures]}
 
 
 def requirement(check: str, records: Sequence[Record], exercising: Collection[str]) -> Requirement:
     """Of the records of one check, those of the reported half count."""
     found = outcomes(record for record in records if record.half == "report")
-    unjudged: dict[Variant, int] = {"true": 0, "decoy": 0}
-    for outcome in found:
-        unjudged[outcome.variant] += outcome.family in exercising and outcome.verdict not in JUDGED
-    return Requirement(check, figures(found, exercising), unjudged)
+    return Requirement(check, figures(found, exercising))
 
 
 @dataclass(frozen=True)

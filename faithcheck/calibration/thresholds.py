@@ -31,8 +31,8 @@ class Row:
 class Thresholds:
     """The thresholds of one gated metric of a check.
 
-    `good` are those that meet the requirements on the half to choose on; None where no decoy or no true circuit of a
-    family that exercises the check was judged there, so that nothing can be chosen.
+    `good` are those that meet the requirements on the half to choose on; None where none or too few of the decoys or
+    true circuits of families that exercise the check were judged there, so that nothing can be chosen.
     """
 
     check: str

@@ -52,6 +52,13 @@ _DOES = {
 }
 
 
+_OF = {
+    DECOYS_PASSED: "decoys of families that exercise it",
+    TRUE_FAILED: "true circuits of families that exercise it",
+    FAILED_ELSEWHERE: "true circuits of other families",
+}
+
+
 def _missed(requirement: Requirement) -> Iterator[str]:
     check = requirement.check
     for figure in requirement.figures:
@@ -59,10 +66,9 @@ def _missed(requirement: Requirement) -> Iterator[str]:
             yield f"Not measured: whether {check} {_DOES[figure.name]}."
         elif not figure.met:
             yield f"Missed: {check} {_DOES[figure.name]}: {figure.rate.text}. Required: {limit_text(figure)}."
-    for variant, count in requirement.unjudged.items():
-        if count:
-            where = f"{count} {variant} {'circuit' if count == 1 else 'circuits'} of families that exercise it"
-            yield f"{check} did not apply to {where}, or crashed there."
+        if figure.unjudged and figure.name in _OF:
+            of = f"{figure.unjudged} of {figure.rate.n + figure.unjudged} {_OF[figure.name]}"
+            yield f"{check} did not apply to {of}, or crashed there."
 
 
 def _unknown_checks(calibration: Calibration) -> Iterator[str]:
@@ -76,7 +82,7 @@ def _unknown_checks(calibration: Calibration) -> Iterator[str]:
 def good_text(table: Thresholds) -> str:
     """The line below a table of thresholds."""
     if table.good is None:
-        return "No threshold can be chosen: on the half to choose on, no decoy or no true circuit was judged."
+        return "No threshold can be chosen: on the half to choose on, too few decoys or true circuits were judged."
     op = "<=" if table.default.op == "==" else table.default.op
     bound = f"`{op} {'target_loss + v' if table.default.from_target else 'v'}`"
     if not table.good:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
-from faithcheck.thresholds import MATTERS, NEGLIGIBLE
+from faithcheck.thresholds import MATTERS, NEGLIGIBLE, NO_EFFECT
 from faithcheck.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -16,22 +16,21 @@ if TYPE_CHECKING:
 
     from faithcheck.subject import Subject
 
-STILL = 0.01
-"""A pattern (sink removed) within this total variation of uniform does not vary with the input."""
-LOOKS = 0.3
-"""A pattern (sink removed) farther than this from uniform looks somewhere."""
+APART = 0.2
+"""A head whose pattern is farther than this from the model's looks elsewhere."""
+APART_ON_WORDS = 0.3
+"""A head whose pattern without its sink is farther than this from the model's is not where the model's is."""
 
 
 @dataclass(frozen=True)
 class Head:
     """A used head. Per prompt, weighted over the query positions that count: total variation between the patterns of
-    circuit and model, and of each pattern without its sink from uniform-over-visible. All float[prompt]."""
+    circuit and model, as they are and without their sinks. float[prompt]."""
 
     layer: int
     head: int
     distance: Tensor
-    circuit_focus: Tensor
-    model_focus: Tensor
+    distance_on_words: Tensor
 
 
 class AttentionAgreement:
@@ -40,11 +39,13 @@ class AttentionAgreement:
     name = "attention_agreement"
     scope = "circuit"
     question = "do the heads that the circuit uses look where they look in the model?"
-    gates: ClassVar = {"pattern_tv": "<= 0.2", "absent_heads": "== 0"}
+    gates: ClassVar = {"pattern_tv": "<= 0.2", "absent_heads": "== 0", "elsewhere_effect": "<= 0.2"}
 
     def measure(self, subject: Subject) -> Measurement:
         import numpy as np
         import torch
+
+        from faithcheck.effect import lost
 
         values = used_heads(subject)
         if not values:
@@ -59,14 +60,18 @@ class AttentionAgreement:
         }
         if importance.mean().sum() < NEGLIGIBLE:
             return Measurement((), evidence, undecided=_negligible(importance.mean().sum()))
+        elsewhere = [node for head in heads if looks_elsewhere(head) for node in values[head.layer, head.head]]
+        effect = lost(subject, [elsewhere])
+        if effect.is_negligible:
+            return Measurement((), evidence, undecided=NO_EFFECT)
 
         def statistics(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
             share = _shares(importance.under(weights))
-            still = weights @ _rows([h.circuit_focus for h in heads]).T < STILL
-            looks = weights @ _rows([h.model_focus for h in heads]).T > LOOKS
+            absent = weights @ _rows([h.distance_on_words for h in heads]).T > APART_ON_WORDS
             return {
                 "pattern_tv": (share * (weights @ _rows([h.distance for h in heads]).T)).sum(1),
-                "absent_heads": ((share > MATTERS) & still & looks).sum(1).astype(np.float64),
+                "absent_heads": ((share > MATTERS) & absent).sum(1).astype(np.float64),
+                "elsewhere_effect": effect.under(weights)[:, 0],
             }
 
         found = subject.bench.resampling("test").estimates(statistics)
@@ -76,7 +81,11 @@ class AttentionAgreement:
         assert metric.estimate is not None
         value = metric.estimate.value
         if metric.name == "absent_heads":
-            return f"{value:.0f} heads that matter do not look anywhere in the circuit but do in the model"
+            return f"{value:.0f} heads that matter do not look in the circuit where they look in the model"
+        if metric.name == "elsewhere_effect":
+            return (
+                f"{value:.0%} of the circuit's effect on the answer goes through heads that look elsewhere in the model"
+            )
         return f"the used heads' attention differs from the model's by a total variation of {value:.2f}"
 
 
@@ -119,22 +128,34 @@ _SHOWN = 16
 
 def _compare(layer: int, head: int, circuit: Tensor, model: Tensor, weights: Tensor) -> Head:
     """circuit, model: float[prompt, query, key + 1]; weights: float[prompt, query], summing to 1 a prompt."""
-    distance = (circuit - model).abs().sum(-1) / 2
-    rows = (distance, from_uniform(circuit), from_uniform(model))
+    words = [on_words(pattern) for pattern in (circuit, model)]
+    rows = (total_variation(circuit, model), total_variation(*words))
     return Head(layer, head, *((weights * row).sum(1) for row in rows))
 
 
-def from_uniform(pattern: Tensor) -> Tensor:
-    """Total variation of float[..., query, key + 1], sink removed and renormalised, from uniform over visible keys."""
+def looks_elsewhere(head: Head) -> bool:
+    """Whether the head is not where it is in the model, on average over prompts."""
+    return float(head.distance_on_words.mean()) > APART_ON_WORDS or float(head.distance.mean()) > APART
+
+
+def total_variation(one: Tensor, other: Tensor) -> Tensor:
+    """Between distributions over the last axis."""
+    return (one - other).abs().sum(-1) / 2
+
+
+def on_words(pattern: Tensor) -> Tensor:
+    """A pattern float[..., query, key + 1] with its sink removed, renormalised.
+
+    Uniform over the visible keys where all is on the sink.
+    """
     import torch
 
     keys = pattern[..., :-1]
     queries = torch.arange(keys.shape[-2], device=keys.device)
     seen = (torch.arange(keys.shape[-1], device=keys.device) <= queries[:, None]).to(keys.dtype)
-    uniform = seen / seen.sum(-1, keepdim=True)
     total = keys.sum(-1, keepdim=True)
-    looks = torch.where(total > 0, keys / total.clamp(min=torch.finfo(keys.dtype).tiny), uniform)
-    return (looks - uniform).abs().sum(-1) / 2
+    uniform = seen / seen.sum(-1, keepdim=True)
+    return torch.where(total > 0, keys / total.clamp(min=torch.finfo(keys.dtype).tiny), uniform)
 
 
 def _rows(values: list[Tensor]) -> npt.NDArray[np.float64]:

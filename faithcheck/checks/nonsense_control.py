@@ -33,21 +33,26 @@ class NonsenseControl(SizeRatio):
     moral = "that it finds a circuit says little about the model"
 
     def draw(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
-        """The declared labels for the first seed, labels drawn by seed for the others."""
+        """The declared labels for the first seed, labels drawn by seed for the others; no two seeds have the same."""
         import random
 
         eligible = eligible_tokens(bench)
         declared = declared_labels(bench)
-        if len(eligible) < 2:
-            return Measurement(not_applicable="fewer than two tokens can serve as nonsense labels for this model")
-        controls = []
-        for place, seed in enumerate(seeds):
-            if place == 0 and declared is not None and set(declared) <= set(eligible):
-                controls.append(Control(seed, declared))
-            else:
-                first, second = random.Random(f"{bench.task.fingerprint}/{seed}").sample(eligible, 2)
-                controls.append(Control(seed, (first, second)))
-        return controls
+        if len(eligible) * (len(eligible) - 1) < len(seeds):
+            why = (
+                f"only {len(eligible)} tokens can serve as nonsense labels for this model, too few for each seed's own"
+            )
+            return Measurement(not_applicable=why)
+        labels: dict[int, tuple[int, int]] = {}
+        if declared is not None and set(declared) <= set(eligible):
+            labels[seeds[0]] = declared
+        for seed in seeds[len(labels) :]:
+            rng = random.Random(f"{bench.task.fingerprint}/{seed}")
+            while seed not in labels:
+                first, second = rng.sample(eligible, 2)
+                if (first, second) not in labels.values():
+                    labels[seed] = first, second
+        return [Control(seed, answers) for seed, answers in labels.items()]
 
     def measure(self, bench: Bench, trials: Sequence[Trial]) -> Measurement:
         """With the labels of every seed as evidence, int[2] tokens."""

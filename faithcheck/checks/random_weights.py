@@ -27,13 +27,20 @@ class RandomWeights(SizeRatio):
     moral = "the mask, not the model, does the work"
 
     def draw(self, bench: Bench, seeds: Sequence[int]) -> Sequence[Control] | Measurement:
-        """The task on one shuffle a seed. Raises ValueError where a shuffled model passes for the model itself."""
+        """The task on one shuffle a seed.
+
+        Raises ValueError where a shuffled model has no finite loss, or passes for the model itself.
+        """
+        import math
+
         shuffled = getattr(bench.model, "shuffled", None)
         if shuffled is None:
             return Measurement(not_applicable=f"{bench.model.name} offers no shuffled weights")
         models: dict[int, Model] = {seed: shuffled(seed) for seed in seeds}
         for seed, model in models.items():
             loss = bench.model_loss(kind="full", model=model)
+            if not math.isfinite(loss):
+                raise ValueError(f"{bench.model.name} with its weights shuffled by seed {seed} has a loss of {loss}")
             if loss <= bench.target_loss:
                 return Measurement(
                     not_applicable=f"the model still does the task with its weights shuffled by seed {seed}: "

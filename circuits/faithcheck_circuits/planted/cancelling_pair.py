@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from faithcheck.planted import Planted
 from faithcheck_circuits.planted.shape import Shape
-from faithcheck_circuits.planted.stage import Stage
+from faithcheck_circuits.planted.stage import LEAK_OF_PAIRS, Stage
 
 
 class CancellingPair:
@@ -28,14 +28,9 @@ class CancellingPair:
     method_scope = False
 
     def plant(self, seed: int) -> Planted:
-        stage = Stage(self.name, seed, shape=partial(Shape.drawn, most_leak=0.03))
-        size, fillers = stage.rng.uniform(2.0, 4.0), [*stage.scene.words["quiet"], *stage.scene.words["loud"]]
-        other_filler, other_kind = stage.build.feature(), stage.build.feature()
-        stage.build.embed(fillers, other_filler, 1.0)
-        stage.two_sided("quiet", "loud", other_kind, jitter=0.0)
+        stage = Stage(self.name, seed, shape=partial(Shape.drawn, most_leak=LEAK_OF_PAIRS))
+        size = stage.rng.uniform(2.0, 4.0)
+        stage.prepare_pair()
         path = stage.look((stage.gender, stage.out, 1.0))
-        pair = [
-            stage.build.head(stage.attention, filler, stage.mass, [(kind, stage.out, amount)], sink=0.0)
-            for filler, kind, amount in ((stage.filler, stage.kind, size), (other_filler, other_kind, -size))
-        ]
+        pair = stage.cancelling(size)
         return stage.planted(path.union(*pair), path, stage.rng.uniform(4.5, 8.0), size=size)

@@ -1,0 +1,219 @@
+"""Decoys whose fault weighs little, or shows in no single node: a check that takes shares of the importance of single
+nodes, or that compares each node alone, passes them.
+
+For each there is what such a check would see, the gate that sees the fault, and the circuit without the fault.
+"""
+
+import math
+
+import pytest
+import torch
+from fake_models import (
+    ONE,
+    SIGN,
+    TEN_FEMALE,
+    TEN_MALE,
+    TEST,
+    Attention,
+    Keyed,
+    Readout,
+    answers_only,
+    bench_of,
+    finding_of,
+    pronoun,
+    subject_of,
+    table,
+    write_large_task,
+)
+
+from faithcheck.checks.attention_agreement import AttentionAgreement
+from faithcheck.checks.node_roles import NodeRoles
+from faithcheck.verdict import Verdict
+
+NAMES = [*TEN_FEMALE, *TEN_MALE]
+KIND = table({action: 1.0 if i % 2 else -1.0 for i, action in enumerate(TEST)})
+"""1 or -1 by the action: half of the prompts each, whatever the name."""
+NOISE = table({name: 1.0 if i % 2 else -1.0 for names in (TEN_FEMALE, TEN_MALE) for i, name in enumerate(names)})
+"""1 or -1 by the name, half of the women and of the men each."""
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """(model, check, **kept nodes) -> the finding, {metric: value} and {metric: verdict}; the circuit does the task."""
+    task = write_large_task(tmp_path)
+
+    def of(model, check, **keep):
+        home = bench_of(model, task)
+        subject = subject_of(home, **keep)
+        assert home.model_loss() < 0.15
+        assert subject.reached
+        finding = finding_of(check(), subject)
+        values = {judgement.metric.name: judgement.metric.estimate.value for judgement in finding.metrics}
+        return finding, values, {judgement.metric.name: judgement.verdict for judgement in finding.metrics}
+
+    return of
+
+
+def only_failing(verdicts, *names):
+    return verdicts == {name: Verdict.FAIL if name in names else Verdict.PASS for name in verdicts}
+
+
+class TestAttention:
+    def test_a_pair_of_heads_that_cancel_does_not_hide_one_that_looks_elsewhere(self, judged):
+        """Head 0 looks at the name; without its q and k it attends 1/6 to it: 30 / 6 = 5 of logit difference.
+
+        Heads 1 and 2 give a quarter of their attention to the action, in circuit and model, and write 100 and -100 of
+        its kind. Without one of them half of the prompts lose 100. So head 0 has 5 of 105 of the importance.
+        """
+        scores = [table(dict.fromkeys(NAMES, math.log(weight)), math.log(2)) for weight in (18, 2, 2)]
+        writes = [pronoun(30.0), pronoun(400.0), pronoun(-400.0)]
+        model = Attention(scores, [SIGN, KIND, KIND], [math.log(4)] * 3, torch.eye(3).tolist(), writes)
+        heads, pair = [0, 1, 2], [1, 2]
+        decoy, values, verdicts = judged(
+            model, AttentionAgreement, attn_q=pair, attn_k=pair, attn_v=heads, attn_out=heads
+        )
+        assert decoy.evidence["0/importance"].tolist() == pytest.approx([5, 50, 50])
+        assert values == pytest.approx({"pattern_tv": 5 / 105 * 7 / 12, "absent_heads": 0, "elsewhere_effect": 1})
+        assert only_failing(verdicts, "elsewhere_effect")
+        assert decoy.verdict is Verdict.FAIL
+        true, values, _ = judged(model, AttentionAgreement, attn_q=heads, attn_k=heads, attn_v=heads, attn_out=heads)
+        assert values == {"pattern_tv": 0, "absent_heads": 0, "elsewhere_effect": 0}
+        assert true.verdict is Verdict.PASS
+
+    def test_an_irrelevant_key_does_not_hide_a_head_that_is_absent(self, judged):
+        """Keys: 18 for names and 1.5 for actions, by two inputs; the sink has 80.5.
+
+        Model (18, 1.5, 80.5) / 100. The circuit keeps the key of the actions alone: (1, 1.5, 80.5) / 83. It is not
+        uniform over the words, (0.4, 0.6), and yet not where the model's is, (0.923, 0.077). Nearly all is on the sink,
+        so that they are near each other: 0.18 - 1 / 83 = 0.168.
+        """
+        parts = [table(dict.fromkeys(NAMES, math.log(18))), table(dict.fromkeys(TEST, math.log(1.5)))]
+        model = Keyed(parts, SIGN, math.log(80.5), 6 * 83.0)
+        head = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
+        decoy, values, verdicts = judged(model, AttentionAgreement, attn_in=[1], **head)
+        assert values == pytest.approx({"pattern_tv": 0.18 - 1 / 83, "absent_heads": 1, "elsewhere_effect": 1})
+        assert only_failing(verdicts, "absent_heads", "elsewhere_effect")
+        assert decoy.verdict is Verdict.FAIL
+        true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
+        assert true.verdict is Verdict.PASS
+
+
+def mixed(inputs, mix, writes, base=None):
+    """Neurons that mix inputs, {input: weight} each."""
+    rows = [[weights.get(i, 0.0) for i in range(len(inputs))] for weights in mix]
+    return Readout(inputs, writes, answers_only() if base is None else base, mix=rows)
+
+
+class TestRoles:
+    def judge_both(self, judged, model, decoy, true):
+        """What the decoy came to, where only swap_effect fails it and the true circuit passes."""
+        finding, values, verdicts = judged(model, NodeRoles, **decoy)
+        assert only_failing(verdicts, "swap_effect"), finding.reason
+        assert finding.verdict is Verdict.FAIL
+        passing, _, _ = judged(model, NodeRoles, **true)
+        assert passing.verdict is Verdict.PASS, passing.reason
+        return finding, values
+
+    def test_a_pair_of_neurons_that_cancel_does_not_hide_one_that_is_reversed(self, judged):
+        """Neuron 0 is input 0 minus twice input 1, both the sign: the sign in the decoy, minus the sign in the model,
+        where neuron 3 overrules it. Neurons 1 and 2 write 200 and -200 of the action's kind: 100 each on average.
+
+        The decoy's whole effect is 6, and with the model's neurons it loses 12.
+        """
+        inputs = [(SIGN, ONE), (SIGN, ONE), (ONE, KIND), (ONE, KIND)]
+        mix = [{0: 1, 1: -2}, {2: 1}, {3: 1}, {0: 1}]
+        model = mixed(inputs, mix, [pronoun(6.0), pronoun(200.0), pronoun(-200.0), pronoun(20.0)])
+        decoy = {"mlp_in": [0, 2, 3], "mlp_neuron": [0, 1, 2]}
+        true = {"mlp_in": [0, 1, 2, 3], "mlp_neuron": [0, 1, 2, 3]}
+        finding, values = self.judge_both(judged, model, decoy, true)
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([6, 100, 100, 6, 100, 100])
+        assert finding.evidence["0/flips"].tolist() == [False, False, False, True, False, False]
+        assert values == pytest.approx({"consistent_mass": 1 - 6 / 412, "flipped_nodes": 0, "swap_effect": 2})
+
+    def test_a_neuron_that_makes_both_answers_likely_does_not_hide_one_that_is_reversed(self, judged):
+        """As above, but neuron 1 adds 200 to she and he, which "when" with its logit of 100 would win over without it.
+
+        Of the log-odds under the full loss the reversed neuron has few; between the answers it has all.
+        """
+        inputs = [(SIGN, ONE), (SIGN, ONE), (ONE, ONE)]
+        writes = [pronoun(6.0), {"she": 200.0, "he": 200.0}, pronoun(20.0)]
+        model = mixed(inputs, [{0: 1, 1: -2}, {2: 1}, {0: 1}], writes, answers_only(when=100.0))
+        decoy = {"mlp_in": [0, 2], "mlp_neuron": [0, 1]}
+        finding, values = self.judge_both(judged, model, decoy, {"mlp_in": [0, 1, 2], "mlp_neuron": [0, 1, 2]})
+        # Full: 203 against 197 and 100, 6; without neuron 1: 3 against 100, -97; so it has 103.
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([6, 103, 6, 103], abs=0.1)
+        assert values == pytest.approx({"consistent_mass": 1 - 6 / 218, "flipped_nodes": 0, "swap_effect": 2}, abs=1e-3)
+
+    @pytest.mark.parametrize("reached", [True, False])
+    def test_a_neuron_that_gains_what_a_reversed_one_loses_does_not_hide_it(self, judged, reached):
+        """Neuron 0 is reversed as above, and the pair is as above. Neuron 1 has 2 more of the sign in the model: 3 and
+        1, or 2 and, where nothing reaches it in the decoy, 0. Then it does not agree either. Both neurons write 6, so
+        that one gains the 12 that the other loses, of 12 or 6 in all.
+        """
+        own = float(reached)
+        inputs = [(SIGN, ONE), (SIGN, ONE), (ONE, KIND), (ONE, KIND)]
+        mix = [{0: 1, 1: -2}, {0: own, 1: 2}, {2: 1}, {3: 1}]
+        model = mixed(inputs, mix, [pronoun(6.0), pronoun(6.0), pronoun(200.0), pronoun(-200.0)])
+        neurons = {"mlp_neuron": [0, 1, 2, 3]}
+        decoy, true = {"mlp_in": [0, 2, 3], **neurons}, {"mlp_in": [0, 1, 2, 3], **neurons}
+        finding, values = self.judge_both(judged, model, decoy, true)
+        effect = 6 + 6 * own
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([effect, 100, 100, 6, 6 * own, 100, 100])
+        assert finding.evidence["0/consistent"].tolist() == [True, True, True, False, reached, True, True]
+        assert finding.evidence["0/site_swap"].tolist() == pytest.approx([0, 12 / effect])
+        mass = 1 - 6 / (400 + 2 * effect)
+        assert values == pytest.approx({"consistent_mass": mass, "flipped_nodes": 0, "swap_effect": 12 / effect})
+
+    @pytest.mark.parametrize(("reverses", "noise", "lost"), [(2.0, 0.0, 2.0), (0.35, 3.0, 0.35)])
+    def test_offsets_that_cancel_do_not_hide_what_two_neurons_carry(self, judged, reverses, noise, lost):
+        """Neurons 0 and 1 are 100 and -100, by a constant input, plus the sign; both write 3. The difference is 6.
+
+        In the model another input takes `reverses` of the sign off again: with 2 they are exactly reversed. Or a third
+        makes most of what they vary by noise, which cancels. Either one by itself hardly changes for its size: without
+        it those whom its offset helps lose 3 x 101, half of the prompts, 151.5 on average. Both together lose
+        `reverses` of their effect. Neuron 2 answers in the model.
+        """
+        inputs = [(ONE, ONE), (SIGN, ONE), (SIGN, ONE), (NOISE, ONE)]
+        mix = [{0: 100, 1: 1, 2: -reverses, 3: noise}, {0: -100, 1: 1, 2: -reverses, 3: -noise}, {1: 1}]
+        model = mixed(inputs, mix, [pronoun(3.0), pronoun(3.0), pronoun(20.0)])
+        decoy = {"mlp_in": [0, 1], "mlp_neuron": [0, 1]}
+        true = {"mlp_in": [0, 1, 2, 3], "mlp_neuron": [0, 1, 2]}
+        finding, values = self.judge_both(judged, model, decoy, true)
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([0, 6, 151.5, 151.5])
+        # One by itself: 3 x 2, or 3 x (0.35 + 3) on half of the prompts.
+        alone = 3 * reverses if noise == 0 else 3 * (reverses + noise) / 2
+        assert finding.evidence["0/swapped"].tolist() == pytest.approx([0, 0, alone, alone])
+        assert finding.evidence["0/consistent"].tolist() == [True, True, False, False]
+        assert values == pytest.approx({"consistent_mass": 1, "flipped_nodes": 0, "swap_effect": lost})
+
+    @pytest.mark.parametrize("more", [0.0, 25.0])
+    def test_reversed_neurons_each_of_which_saturates_what_follows_do_not_hide(self, judged, more):
+        """Neurons 0 to 2 are the sign in the decoy and minus the sign in the model. Their sum is clipped to 1, so that
+        none is missed, none has any importance, and none loses anything if it alone is as in the model. The difference
+        is 5 + 0.4, with all three as in the model -5 + 0.4. Neuron 3, which writes the 0.4, is 1 + `more` in the model:
+        with 25 it gains the 10 that the three lose.
+        """
+        decoy = {"mlp_in": [0, 2], "mlp_neuron": [0, 1, 2, 3]}
+        true = {"mlp_in": [0, 1, 2], "mlp_neuron": [0, 1, 2, 3, 4]}
+        finding, values = self.judge_both(judged, Saturated(more), decoy, true)
+        assert finding.evidence["0/importance"].tolist() == pytest.approx([5, 0.4, 0, 0, 0, 0.4])
+        assert finding.evidence["0/flips"].tolist() == [False, False, True, True, True, False]
+        assert finding.evidence["0/swapped"].tolist() == pytest.approx([0] * 6)
+        assert values == pytest.approx({"consistent_mass": 1, "flipped_nodes": 0, "swap_effect": 10 / 5.4})
+
+
+class Saturated(Readout):
+    """All inputs are the sign. Neurons 0 to 2 are input 0 minus twice input 1, neuron 3 is input 2 plus `more` of input
+    1, neuron 4 is input 0. The logit difference is 5 x the sum of neurons 0 to 2, clipped to -1 and 1, plus 0.4 x
+    neuron 3 plus 20 x neuron 4."""
+
+    def __init__(self, more):
+        mix = [*[{0: 1, 1: -2}] * 3, {2: 1, 1: more}, {0: 1}]
+        self.__dict__.update(mixed([(SIGN, ONE)] * 3, mix, [{}] * 5).__dict__)
+
+    def _logits(self, tokens):
+        inputs = self._at_site("0.mlp_in", (self.first[tokens[:, :1]] * self.own[tokens])[None])
+        neurons = self._at_site("0.mlp_neuron", inputs @ self.mix.T)
+        self._keep("0.attn_pattern", torch.zeros(1, len(tokens), 0, tokens.shape[1], tokens.shape[1] + 1))
+        difference = 5 * neurons[..., :3].sum(-1).clamp(-1, 1) + 0.4 * neurons[..., 3] + 20 * neurons[..., 4]
+        return self.base[tokens] + difference[..., None] * table(pronoun(1.0))
