@@ -38,11 +38,18 @@ def raising(error):
 
 
 MALFORMED = {
-    "a name that is no text": ({"name": 3}, "`name` is 3, which is no text"),
+    "a name that is no text": ({"name": 3}, "`name` is 3, which is no name"),
+    "an empty name": ({"name": ""}, "`name` is '', which is no name"),
     "no name": ({"name": None}, "`name` is None"),
     "nothing exercised, as None": ({"exercises": None}, "TypeError"),
     "one check for a list": ({"exercises": "layernorm"}, "`exercises` is a list of names of checks"),
+    "checks by name": ({"exercises": {"layernorm": 1}}, "`exercises` is a list of names of checks"),
+    "checks that can be gone through once": (
+        {"exercises": iter(["layernorm"])},
+        "`exercises` is a list of names of checks",
+    ),
     "a check that is no text": ({"exercises": ("layernorm", 3)}, "`exercises` is a list of names of checks"),
+    "a decoy method whose name is no text": ({"decoy_method": (3, {})}, "`decoy_method` is a name and parameters"),
     "a decoy method without parameters": ({"decoy_method": ("sparse_prune",)}, "ValueError: not enough values"),
     "a decoy method of three parts": ({"decoy_method": ("sparse_prune", {}, 1)}, "ValueError: too many values"),
     "a decoy method that is a name": ({"decoy_method": "sparse_prune"}, "ValueError: too many values"),

@@ -104,12 +104,14 @@ class TestErrors:
         code, data, text = run(tmp_path, "Crashing", "Leaky")
         assert code == 3
         assert "- crashing, seed 1, true, layernorm: it could not be planted: ValueError: no ground\n" in text
-        assert "ERROR crashing, seed 1, true, layernorm" in capsys.readouterr().out
+        assert "- crashing, seed 1, decoy, layernorm: it could not be planted: ValueError: no ground\n" in text
+        printed = capsys.readouterr().out
+        assert all(f"ERROR crashing, seed 1, {variant}, layernorm" in printed for variant in ("true", "decoy"))
         assert "| layernorm | crashing* | true | 4 | 3 | 0 | 0 | 0 | 1 | FAIL 0 of 3, at most 71 % |" in text
         [instance] = [i for i in data["instances"] if "error" in i]
         assert (instance["family"], instance["seed"]) == ("crashing", 1)
-        # Seed 3 of `crashing`, seeds 1 and 3 of `leaky`.
-        assert figures_of(data)["decoys passed"] == (2, 3, False)
+        # Seed 3 of `crashing`, seeds 1 and 3 of `leaky`; with one of four crashed nothing is measured.
+        assert figures_of(data)["decoys passed"] == (2, 3, None)
 
     def test_no_control_character_of_a_plugin_reaches_the_terminal(self, tmp_path, capsys):
         run(tmp_path, "Rude", instances=2)

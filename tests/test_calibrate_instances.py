@@ -169,9 +169,12 @@ class TestErrors:
             ("NotData", "it could not be planted: TypeError: Object of type set is not JSON serializable"),
         ],
     )
-    def test_an_instance_that_cannot_be_planted_is_an_error_of_every_check(self, name, reason):
+    def test_an_instance_that_cannot_be_planted_is_an_error_of_its_circuit_and_of_its_decoy_where_exercised(
+        self, name, reason
+    ):
         found = run(name, "layernorm", "sufficiency", "nonsense_control", seed=1)
-        assert verdicts(found) == {("true", "layernorm"): ERROR, ("true", "sufficiency"): ERROR}
+        tested = [("true", "layernorm"), ("true", "sufficiency"), ("decoy", "layernorm")]
+        assert verdicts(found) == dict.fromkeys(tested, ERROR)
         assert {record.reason for record in found.records} == {reason} == {found.error}
         assert "Traceback" in found.records[0].details
 

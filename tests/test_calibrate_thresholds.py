@@ -240,7 +240,7 @@ class TestTable:
             ([(0, 0.123456)], [(0, 0.345678)], "<= 0.5", "by `<= v` with v at least 0.1235 and below 0.3456."),
             ([(0, 0)], [(1, 1)], "== 0", "by `<= v` with v at least 0 and below 1."),
             ([(3, 3)], [(1, 1)], ">= 10", "by `>= v` with v above 1 and at most 3."),
-            ([(1, 2)], [], "<= 1", "No threshold can be chosen: on the half to choose on, no decoy"),
+            ([(1, 2)], [], "<= 1", "on the half to choose on, too few decoys or true circuits were judged."),
             ([(1, 2)], [(0, 1)], "<= 1", "no threshold meets the requirements: of `<= v`, none does."),
         ],
     )

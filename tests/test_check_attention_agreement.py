@@ -34,7 +34,6 @@ from faithcheck.checks.attention_agreement import (
     looks_elsewhere,
     on_words,
     total_variation,
-    uniform,
     used_heads,
 )
 from faithcheck.subject import Subject
@@ -94,8 +93,8 @@ def test_heads_are_weighted_by_their_importance(tmp_path):
 
 
 def test_a_head_that_is_uniform_in_the_circuit_and_looks_at_the_name_in_the_model_is_absent(tmp_path):
-    # The post's case: value nodes alone, 30 / 6 = 5 of logit difference, loss 0.007. M's pattern without the sink is
-    # (0.9, 0.1): total variation 0.4 from uniform, above 0.3.
+    # The post's case: value nodes alone, 30 / 6 = 5 of logit difference, loss 0.007. Without the sink the model's
+    # pattern is (0.9, 0.1) and the circuit's uniform: 0.4 apart, above 0.3.
     subject = subject_of(bench(tmp_path, (18,), (30.0,)), attn_v=[0], attn_out=[0])
     finding = finding_of(CHECK, subject)
     assert subject.reached
@@ -109,18 +108,30 @@ def test_a_head_that_is_uniform_in_the_circuit_and_looks_at_the_name_in_the_mode
 
 
 def test_a_head_that_looks_at_another_word_than_in_the_model_is_absent(tmp_path):
-    # Key parts: log 9 for a name, log 3 for an action. Sinks have 1. With both the pattern is (9, 3, 1) / 13, without
-    # the first (1, 3, 1) / 5: without the sink (0.75, 0.25) and (0.25, 0.75), 0.5 apart. The model is only 0.25 from
-    # uniform, and at log 9 in place of log 3 it looks at neither; at 27 in place of 9 it is (0.9, 0.1), 0.4 from it.
+    # Key parts: log `name` for a name, log `action` for an action; the circuit lacks the first. On words (9, 3) / 12
+    # against (1, 3) / 4 is 0.5 apart, although neither is more than 0.25 from uniform. (3, 1) / 4 against (1, 1) / 2 is
+    # 0.25 apart, and (1.5, 3) / 4.5 against (1, 3) / 4 0.08, with the same word first.
     def absent(name, action):
         parts = [table(dict.fromkeys(NAMES, math.log(name))), table(dict.fromkeys(TEST, math.log(action)))]
         home = bench_of(Keyed(parts, SIGN, 0.0, 30.0), write_large_task(tmp_path))
         kept = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
         return metric_of(CHECK.measure(subject_of(home, attn_in=[1], **kept)), "absent_heads").value
 
-    assert absent(9, 3) == 0
-    assert absent(9, 9) == 0
-    assert absent(27, 3) == 1
+    assert absent(9, 3) == 1
+    assert absent(3, 1) == 0
+    assert absent(1.5, 3) == 0
+
+
+def test_a_head_that_is_uniform_in_the_model_and_looks_at_the_name_in_the_circuit_is_absent_too(tmp_path):
+    # Key parts of a name: log 18 and -log 18. The circuit lacks the second: (18, 1, 4) / 23 against (1, 1, 4) / 6, on
+    # words (18, 1) / 19 against (0.5, 0.5), 0.45 apart.
+    parts = [table(dict.fromkeys(NAMES, sign * math.log(18))) for sign in (1, -1)]
+    home = bench_of(Keyed(parts, SIGN, math.log(4), 30.0), write_large_task(tmp_path))
+    kept = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
+    measurement = CHECK.measure(subject_of(home, attn_in=[0], **kept))
+    assert metric_of(measurement, "absent_heads").value == 1
+    assert metric_of(measurement, "elsewhere_effect").value == pytest.approx(1)
+    assert metric_of(CHECK.measure(subject_of(home, attn_in=[0, 1], **kept)), "absent_heads").value == 0
 
 
 @pytest.mark.parametrize("kept", [{"attn_q": [0]}, {"attn_k": [0]}])
@@ -144,8 +155,8 @@ def test_the_whole_model_passes(tmp_path):
     assert finding.verdict is Verdict.PASS
 
 
-def test_a_head_that_hardly_looks_anywhere_in_the_model_either_is_not_absent(tmp_path):
-    # (6, 2, 4) / 12: without the sink (0.75, 0.25), 0.25 from uniform.
+def test_a_head_that_is_near_the_models_on_words_is_not_absent(tmp_path):
+    # (6, 2, 4) / 12: without the sink (0.75, 0.25), 0.25 from the circuit's uniform.
     measurement = CHECK.measure(subject_of(bench(tmp_path, (6,), (30.0,)), attn_v=[0], attn_out=[0]))
     assert metric_of(measurement, "absent_heads").value == 0
     assert metric_of(measurement, "pattern_tv").value == pytest.approx(MILD_TV)
@@ -162,8 +173,8 @@ def test_a_head_with_a_twentieth_of_the_importance_or_less_is_not_counted(tmp_pa
 
 @pytest.mark.parametrize(("difference", "verdict"), [(0.24, Verdict.PASS), (0.26, Verdict.FAIL)])
 def test_up_to_a_fifth_of_the_effect_may_go_through_heads_that_look_elsewhere(tmp_path, difference, verdict):
-    # Head 0 is whole and gives 1, head 1 is uniform, 1/3 from the model, which is too near to uniform for it to be
-    # absent. 0.24 / 1.24 = 19.4 %, 0.26 / 1.26 = 20.6 %.
+    # Head 0 is whole and gives 1, head 1 is uniform, 1/3 from the model, but on words 0.25, so that it is not absent.
+    # 0.24 / 1.24 = 19.4 %, 0.26 / 1.26 = 20.6 %.
     home = bench(tmp_path, (18, 6), (1 / 0.75, 6 * difference))
     finding = finding_of(CHECK, subject_of(home, attn_q=[0], attn_k=[0], attn_v=[0, 1], attn_out=[0, 1]))
     share = difference / (1 + difference)
@@ -180,18 +191,18 @@ def test_heads_that_look_elsewhere_are_left_out_together(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("distance", "on_words", "focus", "elsewhere"),
+    ("distance", "on_words", "elsewhere"),
     [
-        (0.19, 0.0, 0.0, False),
-        (0.21, 0.0, 0.0, True),
-        (0.0, 0.31, 0.31, True),
-        (0.0, 0.31, 0.29, False),  # the model looks at nothing in particular
-        (0.0, 0.29, 0.31, False),
+        (0.19, 0.0, False),
+        (0.21, 0.0, True),
+        (0.0, 0.31, True),
+        (0.0, 0.29, False),
+        (0.19, 0.29, False),
     ],
 )
-def test_where_a_head_looks_elsewhere(distance, on_words, focus, elsewhere):
+def test_where_a_head_looks_elsewhere(distance, on_words, elsewhere):
     # Means over two prompts.
-    rows = (torch.tensor([x - 0.05 if x else x, x + 0.05 if x else x]) for x in (distance, on_words, focus))
+    rows = (torch.tensor([x - 0.05 if x else x, x + 0.05 if x else x]) for x in (distance, on_words))
     assert looks_elsewhere(Head(0, 0, *rows)) is elsewhere
 
 
@@ -228,26 +239,32 @@ def test_a_head_is_used_where_a_value_node_of_it_is_kept(tmp_path):
     assert used_heads(subject) == {(0, 0): [("0.attn_v", 0)], (0, 2): [("0.attn_v", 2)]}
 
 
+EVEN, ON_THE_NAME, NOWHERE = (0.5, 0.5, 0.0, 0.0), (0.9, 0.1, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)
+
+
 @pytest.mark.parametrize(
-    ("row", "distance"),
+    ("circuit", "model", "distance"),
     [
-        ((0.5, 0.5, 0.0, 0.0), 0.0),  # uniform over the two visible keys
-        ((0.1, 0.1, 0.0, 0.8), 0.0),  # the sink's share is taken out: 0.5, 0.5
-        ((0.9, 0.1, 0.0, 0.0), 0.4),
-        ((0.18, 0.02, 0.0, 0.8), 0.4),  # 0.9, 0.1 after renormalising
-        ((0.0, 1.0, 0.0, 0.0), 0.5),
-        ((0.0, 0.0, 0.0, 1.0), 0.0),  # all on the sink: it looks nowhere
+        (EVEN, (0.1, 0.1, 0.0, 0.8), 0.0),  # the sink's share is taken out
+        (ON_THE_NAME, (0.18, 0.02, 0.0, 0.8), 0.0),
+        (ON_THE_NAME, (0.1, 0.1, 0.0, 0.8), 0.4),
+        (EVEN, (0.18, 0.02, 0.0, 0.8), 0.4),
+        ((1.0, 0.0, 0.0, 0.0), (0.0, 0.1, 0.0, 0.9), 1.0),
+        (NOWHERE, EVEN, 0.0),  # all on the sink: uniform over the two visible keys
+        (NOWHERE, ON_THE_NAME, 0.4),
     ],
 )
-def test_distance_from_uniform_over_the_visible_keys(row, distance):
+def test_the_distance_on_words_is_that_of_the_patterns_without_their_sinks(circuit, model, distance):
     # Query 1 of 3 sees keys 0 and 1.
-    pattern = torch.zeros(3, 4, dtype=torch.float64)
-    pattern[0, 0] = 1
-    pattern[1] = torch.tensor(row)
-    pattern[2, :3] = 1 / 3
-    words = on_words(pattern)
-    assert words.sum(-1).tolist() == pytest.approx([1, 1, 1])
-    assert total_variation(words, uniform(words)).tolist() == pytest.approx([0.0, distance, 0.0])
+    words = []
+    for row in (circuit, model):
+        pattern = torch.zeros(3, 4, dtype=torch.float64)
+        pattern[0, 0] = 1
+        pattern[1] = torch.tensor(row, dtype=torch.float64)
+        pattern[2, :3] = 1 / 3
+        words.append(on_words(pattern))
+    assert torch.stack(words).sum(-1).flatten().tolist() == pytest.approx([1] * 6)
+    assert total_variation(*words).tolist() == pytest.approx([0.0, distance, 0.0])
 
 
 def test_total_variation_is_half_the_sum_of_absolute_differences():

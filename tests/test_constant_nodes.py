@@ -67,7 +67,7 @@ def test_what_the_models_activation_changes_by_hand(tmp_path, model, lost):
     _, kept = evidence(tmp_path, Case(model, {"node_roles": (PASS, "")}, WITH_INPUT, task=NAME_LAST))
     assert kept["importance"].tolist() == pytest.approx([12, 12], abs=1e-3)
     assert kept["swapped"].tolist() == pytest.approx([0, lost], abs=3e-3)
-    assert kept["site_swap"].tolist() == pytest.approx([0, lost / 12], abs=1e-3)
+    assert kept["group_swap"].tolist() == pytest.approx([lost / 12, 0], abs=1e-3)
 
 
 @pytest.mark.parametrize(

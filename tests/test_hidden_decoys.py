@@ -28,6 +28,7 @@ from fake_models import (
 
 from faithcheck.checks.attention_agreement import AttentionAgreement
 from faithcheck.checks.node_roles import NodeRoles
+from faithcheck.model import Site
 from faithcheck.verdict import Verdict
 
 NAMES = [*TEN_FEMALE, *TEN_MALE]
@@ -97,6 +98,22 @@ class TestAttention:
         true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
         assert true.verdict is Verdict.PASS
 
+    def test_a_heavy_sink_does_not_hide_a_head_that_looks_where_the_models_does_not(self, judged):
+        """Keys of names: 18 and 1 / 18, by two inputs; the sink has 81.
+
+        The circuit keeps the first alone: (18, 1, 81) / 100. The model is uniform, (1, 1, 81) / 83. The patterns are
+        0.18 - 1 / 83 = 0.168 apart, on words 18 / 19 - 0.5 = 0.447.
+        """
+        parts = [table(dict.fromkeys(NAMES, sign * math.log(18))) for sign in (1, -1)]
+        model = Keyed(parts, SIGN, math.log(81), 500.0)
+        head = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
+        decoy, values, verdicts = judged(model, AttentionAgreement, attn_in=[0], **head)
+        assert values == pytest.approx({"pattern_tv": 0.18 - 1 / 83, "absent_heads": 1, "elsewhere_effect": 1})
+        assert only_failing(verdicts, "absent_heads", "elsewhere_effect")
+        assert decoy.verdict is Verdict.FAIL
+        true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
+        assert true.verdict is Verdict.PASS
+
 
 def mixed(inputs, mix, writes, base=None):
     """Neurons that mix inputs, {input: weight} each."""
@@ -160,7 +177,9 @@ class TestRoles:
         effect = 6 + 6 * own
         assert finding.evidence["0/importance"].tolist() == pytest.approx([effect, 100, 100, 6, 6 * own, 100, 100])
         assert finding.evidence["0/consistent"].tolist() == [True, True, True, False, reached, True, True]
-        assert finding.evidence["0/site_swap"].tolist() == pytest.approx([0, 12 / effect])
+        # What does not agree (but for the same group again), what of it loses, the inputs, all neurons.
+        groups = [12 / effect, 0, 0] if reached else [0, 12 / effect, 0, 0]
+        assert finding.evidence["0/group_swap"].tolist() == pytest.approx(groups)
         mass = 1 - 6 / (400 + 2 * effect)
         assert values == pytest.approx({"consistent_mass": mass, "flipped_nodes": 0, "swap_effect": 12 / effect})
 
@@ -200,6 +219,52 @@ class TestRoles:
         assert finding.evidence["0/flips"].tolist() == [False, False, True, True, True, False]
         assert finding.evidence["0/swapped"].tolist() == pytest.approx([0] * 6)
         assert values == pytest.approx({"consistent_mass": 1, "flipped_nodes": 0, "swap_effect": 10 / 5.4})
+
+    @pytest.mark.parametrize(("parts", "reverses"), [(4, 1.0), (7, 2.0)])
+    @pytest.mark.parametrize("idle", [False, True])
+    def test_work_that_is_split_over_sites_does_not_hide_that_the_model_does_not_do_it(
+        self, judged, parts, reverses, idle
+    ):
+        """The decoy's difference of 6 is made by one neuron a layer. In the model `reverses` of it is taken off again,
+        at one layer 1 / 4 or 2 / 7 of the whole, at all of them all or twice that. The pair is as above.
+
+        Where the neuron that answers in the model is kept, although in the decoy nothing reaches it, it gains 20 if it
+        is as in the model, more than the others lose.
+        """
+        others = {f"l{layer}_{kind}": [0] for layer in range(1, parts) for kind in ("mlp_in", "mlp_neuron")}
+        decoy = {"mlp_in": [0, 2], "mlp_neuron": [0, 1, 2, 3] if idle else [0, 1, 2], **others}
+        true = {f"l{layer}_{kind}": [0, 1, 2, 3] for layer in range(parts) for kind in ("mlp_in", "mlp_neuron")}
+        finding, values = self.judge_both(judged, Split(parts, reverses), decoy, true)
+        assert values == pytest.approx({"consistent_mass": 1 - 6 / 412, "flipped_nodes": 0, "swap_effect": reverses})
+        losses, groups = finding.evidence["0/group_swap"], finding.evidence["0/group"]
+        sites = finding.evidence["0/node"][:, 0]
+        within = [len(sites[group].unique()) == 1 for group in groups]
+        assert max(loss for loss, one in zip(losses.tolist(), within, strict=True) if one) == pytest.approx(
+            reverses / parts
+        )
+        assert losses[: 1 + idle].tolist() == pytest.approx([0, reverses] if idle else [reverses])
+
+
+class Split(Readout):
+    """Layers side by side. In each, neuron 0 is input 0 minus `reverses` times input 1, both the sign, and writes a
+    part of 6. In the first, neurons 1 and 2 are input 2, the action's kind, and write 400 and -400, and neuron 3 is
+    input 3, the sign, and writes 20; in the others they write nothing."""
+
+    def __init__(self, parts, reverses):
+        mix = [{0: 1, 1: -reverses}, {2: 1}, {2: 1}, {3: 1}]
+        self.__dict__.update(mixed([(SIGN, ONE), (SIGN, ONE), (ONE, KIND), (SIGN, ONE)], mix, [{}] * 4).__dict__)
+        first, other = [6 / parts, 400, -400, 20], [6 / parts, 0, 0, 0]
+        self.amplitudes = torch.tensor([first, *[other] * (parts - 1)], dtype=torch.float64)
+        kinds = ("mlp_in", "mlp_neuron")
+        self.sites = {f"{layer}.{kind}": Site(4, layer, kind) for layer in range(parts) for kind in kinds}
+
+    def _logits(self, tokens):
+        difference = torch.zeros(())
+        for layer, amplitudes in enumerate(self.amplitudes):
+            inputs = self._at_site(f"{layer}.mlp_in", (self.first[tokens[:, :1]] * self.own[tokens])[None])
+            difference = difference + self._at_site(f"{layer}.mlp_neuron", inputs @ self.mix.T) @ amplitudes
+            self._keep(f"{layer}.attn_pattern", torch.zeros(1, len(tokens), 0, tokens.shape[1], tokens.shape[1] + 1))
+        return self.base[tokens] + difference[..., None] * table(pronoun(1.0))
 
 
 class Saturated(Readout):

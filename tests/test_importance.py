@@ -215,6 +215,15 @@ def test_log_odds_that_are_not_finite_are_refused_by_the_node_without_which_they
         about.node_importance  # noqa: B018
 
 
+def test_log_odds_that_are_not_finite_with_another_activation_are_refused_by_its_node(tmp_path):
+    # Neuron 1 takes another number, neuron 0 one that has no logarithm.
+    about = subject_of(bench_of(known_bad.logarithm(), write_task(tmp_path)), mlp_neuron=[0, 1])
+    taken = {"0.mlp_neuron": torch.tensor([-1.0, 0.5], dtype=torch.float64)}
+    groups = [[("0.mlp_neuron", 1)], [("0.mlp_neuron", 0)]]
+    with pytest.raises(ValueError, match=r"the answer's log-odds with another activation of 0\.mlp_neuron 0 are not"):
+        importance.group_importance(about, groups, taken)
+
+
 def test_of_a_large_group_without_which_log_odds_are_not_finite_three_are_named(tmp_path):
     about = subject_of(bench_of(known_bad.logarithm(), write_task(tmp_path)), mlp_neuron=[0, 1, 2, 3, 4])
     with pytest.raises(ValueError, match=r"without 0\.mlp_neuron 0, .* 1, .* 2 and 2 more are not finite"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from control_trials import cut, nonsense, trials
-from fake_models import bench_of, method_finding, metric_of, write_task
+from fake_models import ONE, SIGN, Readout, answers_only, bench_of, method_finding, metric_of, pronoun, write_task
 from stub_shuffles import shuffling
 
 from faithcheck.check import Control
@@ -210,3 +210,12 @@ def test_sizes_and_curves_are_kept_by_seed_and_missed_sizes_have_no_number(kind,
     assert curves == {
         "0/task": [[10, 0.1]], f"0/{name}": [[30, 0.1]], "1/task": [[10, 0.1]], f"1/{name}": [[90, 0.1]],
     }  # fmt: skip
+
+
+def test_nothing_applies_where_the_models_loss_over_the_whole_vocabulary_is_no_number(kind, tmp_path):
+    # The binary loss does not look at "when".
+    model = Readout([(SIGN, ONE)], [pronoun(6.0)], answers_only(when=math.nan))
+    home = bench_of(model, write_task(tmp_path), loss="binary")
+    assert home.model_loss() < 0.15
+    drawn = kind.check.controls(home, [0, 1])
+    assert "cross-entropy over the whole vocabulary on this task is nan nats" in drawn.not_applicable

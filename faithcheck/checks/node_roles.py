@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     Node = tuple[str, int]
 
-
 SAME = 0.2
 """A node that loses at most this share of its importance when it takes the model's activation does the same there."""
 
@@ -47,21 +46,20 @@ class NodeRoles:
         if not subject.compiled.nodes:
             return Measurement(not_applicable="the circuit keeps no node")
         importance, records, nodes = subject.node_importance, node_records(subject), subject.compiled.nodes
-        in_model = model_activations(subject)
+        in_model, evenly = model_activations(subject), records.judge(_even(subject))
         swapped = group_importance(subject, [[node] for node in nodes], in_model)
-        evenly = records.judge(_even(subject))
-        groups = _swaps(nodes, ~evenly["consistent"][0], swapped.per_prompt.mean(1) > 0)
-        by_group = lost(subject, groups, in_model)
         evidence = {name: torch.from_numpy(value[0]) for name, value in evenly.items()}
         evidence |= {"importance": torch.from_numpy(importance.mean()), "swapped": torch.from_numpy(swapped.mean())}
         evidence["node"] = _numbered(subject)
         if importance.mean().sum() < NEGLIGIBLE:
             text = f"leaving out single nodes lowers the answer's log-odds by {importance.mean().sum():.2g} nats in all"
             return Measurement((), evidence, undecided=f"{text}, too little to weigh them by")
+        groups = _swaps(nodes, ~evenly["consistent"][0], swapped.per_prompt.mean(1) > 0)
+        by_group = lost(subject, groups, in_model)
         if by_group.is_negligible:
             return Measurement((), evidence, undecided=NO_EFFECT)
         evidence["group_swap"] = torch.from_numpy(by_group.under(_even(subject))[0])
-        evidence["group"] = torch.tensor([[node in group for node in nodes] for group in groups])
+        evidence["group"] = torch.tensor([[node in group for node in nodes] for group in map(set, groups)])
 
         def statistics(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
             mass, judged = importance.under(weights), records.judge(weights)
