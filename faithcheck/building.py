@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from faithcheck import plugins
 from faithcheck.errors import UserError
 from faithcheck.parameters import Locate, build
@@ -24,8 +26,8 @@ def build_plugin(
     given: Mapping[str, Any],
     near: Path | None = None,
     locate: Locate = lambda path, key: None,
-) -> tuple[Any, Mapping[str, Any]]:
-    """An instance of a plugin class, and its parameters with defaults, as plain data.
+) -> tuple[Any, BaseModel]:
+    """An instance of a plugin class, and its parameters with defaults.
 
     Arguments as of `plugins.load` and `parameters.build`. Raises UserError for an unknown name or unsuitable
     parameters, BrokenPlugin where the plugin cannot be imported or built, or lacks a part.
@@ -41,4 +43,4 @@ def build_plugin(
         raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
     if missing:
         raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
-    return built, parameters.model_dump(mode="json")
+    return built, parameters

@@ -8,6 +8,7 @@ has an effect on, the larger share counts. Otherwise a circuit could be padded w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,22 +41,32 @@ class Lost:
         return not self.whole
 
     def under(self, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The share float[draw, group] under prompt weights float[draw, prompt]; above 1 where the answer turns."""
-        tiny = np.finfo(np.float64).tiny
-        shares = [
-            changed.under(weights) / np.maximum(self.whole[kind].under(weights), tiny)
-            for kind, changed in self.changed.items()
-        ]
-        return np.maximum.reduce(shares)
+        """The share float[draw, group] under prompt weights float[draw, prompt]; above 1 where the answer turns.
+
+        Of draws in which the circuit has no effect it is infinite, 0 where nothing is lost either.
+        """
+        return np.maximum.reduce(
+            [share(of.under(weights), self.whole[k].under(weights)) for k, of in self.changed.items()]
+        )
+
+
+def share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """part / whole; 0 where the part is 0, infinite where only the whole is."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(part == 0, 0.0, part / whole)
 
 
 def lost(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None = None) -> Lost:
-    """What is lost when the nodes of a group are ablated, or take `baselines`. Raises as `group_importance` does."""
+    """What is lost when the nodes of a group are ablated, or take `baselines`; never by gradient.
+
+    Raises as `group_importance` does.
+    """
     kinds: set[LossKind] = {"binary", subject.bench.loss}
     everything = [list(subject.compiled.nodes)]
     whole = {kind: group_importance(subject, everything, kind=kind) for kind in sorted(kinds)}
     whole = {kind: falls for kind, falls in whole.items() if falls.mean()[0] >= NEGLIGIBLE}
-    return Lost({kind: group_importance(subject, groups, baselines, kind) for kind in whole}, whole)
+    changed = {kind: group_importance(subject, groups, baselines, kind, most_left_out=math.inf) for kind in whole}
+    return Lost(changed, whole)
 
 
 def model_activations(subject: Subject) -> dict[str, Tensor]:

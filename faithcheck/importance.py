@@ -54,14 +54,16 @@ def group_importance(
     groups: Sequence[Sequence[tuple[str, int]]],
     baselines: Mapping[str, Tensor] | None = None,
     kind: LossKind | None = None,
+    most_left_out: float | None = None,
 ) -> Importance:
     """The importance of groups of kept nodes on the held-out prompts.
 
     baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}, by default 0.
-    kind: the log-odds are of the task's loss unless another is named. Raises ValueError where the log-odds without a
-    group are no finite number.
+    kind: the log-odds are of the task's loss unless another is named. most_left_out: above this many groups the
+    gradient stands in, by default MOST_LEFT_OUT. Raises ValueError where the log-odds without a group are no finite
+    number.
     """
-    by_gradient = len(groups) > MOST_LEFT_OUT
+    by_gradient = len(groups) > (MOST_LEFT_OUT if most_left_out is None else most_left_out)
     odds = _LogOdds(subject, baselines, kind or subject.bench.loss)
     found = _gradients(odds, groups) if by_gradient else _falls(odds, groups)
     for group, row in zip(groups, found, strict=True):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from faithcheck.ablation import Ablation
 from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
@@ -36,6 +38,10 @@ class ResolvedMethod:
     ref: str
     method: Method
     parameters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, ref: str, method: Method, parameters: BaseModel) -> ResolvedMethod:
+        return cls(ref, method, parameters.model_dump(mode="json"))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,8 @@ def _method(loaded: LoadedSuite) -> ResolvedMethod | None:
 
 def build_method(name: str, given: Mapping[str, Any], loaded: LoadedSuite) -> ResolvedMethod:
     """The method `name` with the parameters given. Raises UserError or BrokenPlugin."""
-    return ResolvedMethod(name, *build_plugin("methods", name, given, loaded.path.parent, _locator(loaded, "method")))
+    built = build_plugin("methods", name, given, loaded.path.parent, _locator(loaded, "method"))
+    return ResolvedMethod.of(name, *built)
 
 
 def _ablation(loaded: LoadedSuite) -> Ablation:

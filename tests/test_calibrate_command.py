@@ -7,7 +7,7 @@ from calibrating import one_worker, run
 from stub_families import HERE, family
 
 from faithcheck import plugins, progress
-from faithcheck.calibration import calibrate, running
+from faithcheck.calibration import calibrate, calibration, running
 from faithcheck.cli import main
 
 
@@ -70,6 +70,7 @@ UNWRITABLE = {
     "the folder is a file": ("", False),
     "calibration.json is a folder": ("calibration.json", True),
     "calibration.md is a folder": ("calibration.md", True),
+    "a file that is written first is a folder": ("calibration.json.partial", True),
 }
 
 
@@ -126,13 +127,27 @@ class TestRefusals:
         error = capsys.readouterr().err
         assert f"{at}: cannot write a calibration there: " in error
 
-    @pytest.mark.parametrize("name", ["calibration.json", "calibration.md"])
-    def test_a_file_that_cannot_be_written_in_the_end_is_an_error_of_the_user(self, name, tmp_path, capsys):
-        (tmp_path / f"{name}.partial").mkdir()
+    def test_a_file_that_cannot_be_written_in_the_end_is_an_error_of_the_user(self, tmp_path, capsys, monkeypatch):
+        def full(path, text):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(calibration, "write_whole", full)
         named = ["--family", family("Honest"), "--check", "layernorm", "--instances", "2"]
         assert main(["calibrate", *named, "--out", str(tmp_path)]) == 2
-        assert f"{tmp_path / name}: cannot write a calibration there: Is a directory" in capsys.readouterr().err
-        assert not (tmp_path / name).exists()
+        error = capsys.readouterr().err
+        assert f"{tmp_path / 'calibration.json'}: cannot write a calibration there: No space left on device" in error
+
+    @pytest.mark.parametrize("gates", ['{"number": "about 3"}', '["number"]'])
+    def test_a_check_whose_default_gate_cannot_be_read_exits_three_before_anything_is_planted(
+        self, gates, tmp_path, capsys, monkeypatch
+    ):
+        monkeypatch.setattr(running, "run_units", lambda *args: pytest.fail("something was planted"))
+        parts = f"name, scope, gates = 'odd', 'circuit', {gates}\n    measure = sentence = print"
+        (tmp_path / "odd.py").write_text(f"class Odd:\n    {parts}\n")
+        named = ["--family", family("Rescaled"), "--check", f"{tmp_path / 'odd.py'}:Odd"]
+        assert main(["calibrate", *named, "--out", str(tmp_path / "out")]) == 3
+        assert "cannot be used" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
 
     def test_a_name_given_twice_counts_once(self, tmp_path):
         _, data, _ = run(tmp_path, "Rescaled", "Rescaled", checks=("layernorm", "layernorm"), instances=2)

@@ -143,6 +143,12 @@ def test_the_accuracy_gap_is_the_models_accuracy_minus_the_circuits_on_the_shift
     assert metric_of(measurement, "accuracy_gap", "odd").value == pytest.approx(-0.3)
 
 
+def test_a_token_that_neither_can_give_adds_nothing_to_the_divergences(tmp_path):
+    model = Readout([(SIGN, ONE)] * 2, [pronoun(2.0)] * 2, answers_only(when=-math.inf))
+    measurement = CHECK.measure(subject_of(bench_of(model, write_task(tmp_path)), mlp_neuron=[0]))
+    assert math.isfinite(metric_of(measurement, "kl_vocabulary").value)
+
+
 def test_the_divergences_are_from_the_model_to_the_circuit_over_the_answers_and_over_the_vocabulary(tmp_path):
     # Two equal nodes of difference 2: right, wrong and "when" have logits 2, -2, 0 in the model; 1, -1, 0 in the
     # circuit.

@@ -23,7 +23,8 @@ from fake_models import (
     write_task,
 )
 
-from faithcheck.effect import lost, model_activations
+from faithcheck import importance
+from faithcheck.effect import lost, model_activations, share
 
 BOTH_ANSWERS = {"she": 5.0, "he": 5.0}
 
@@ -94,6 +95,19 @@ class TestShares:
         about = subject(tmp_path, [1.0, 3.0, size, -size])
         assert shares(lost(about, [neurons(0), neurons(1)])) == pytest.approx([0.25, 0.75])
         assert about.node_importance.mean() == pytest.approx([1, 3, size, 0])
+
+    def test_of_a_draw_without_any_effect_it_is_infinite_or_0_where_nothing_is_lost(self, tmp_path):
+        # Neuron 1 is on for women only, who come first: of men alone the whole circuit without neuron 0 has no effect.
+        found = lost(subject(tmp_path, [1.0], [SIGN.clamp(min=0)]), [neurons(0), []])
+        men = np.arange(140)[None] >= 70
+        assert found.under(men / men.sum())[0].tolist() == [0, 0]
+        assert share(np.array([[1.0, 0.0]]), np.array([[0.0]])).tolist() == [[math.inf, 0.0]]
+
+    def test_however_many_groups_there_are_it_is_no_gradient(self, tmp_path, monkeypatch):
+        # Half of the circuit's 2: left out, the log-odds fall by 1 whatever the limit for single nodes is.
+        monkeypatch.setattr(importance, "MOST_LEFT_OUT", 1)
+        found = lost(subject(tmp_path, [1.0, 1.0], base=answers_only(when=0.0)), [neurons(0), neurons(1)])
+        assert not any(falls.by_gradient for falls in found.changed.values())
 
 
 class TestKinds:

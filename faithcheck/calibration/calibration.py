@@ -150,3 +150,9 @@ def prepare(out: Path) -> None:
     for name in FILES:
         if (out / name).is_dir():
             raise UserError("cannot write a calibration there: it is a folder", Location(str(out / name)))
+        trial = out / f"{name}.partial"
+        try:
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise cannot_write(trial, "a calibration", error) from None

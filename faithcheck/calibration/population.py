@@ -11,6 +11,7 @@ from faithcheck import plugins
 from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError
+from faithcheck.gates import Gate
 from faithcheck.planted import Family
 from faithcheck.references import ResolvedMethod
 
@@ -63,7 +64,13 @@ def find_checks(refs: Sequence[str] | None) -> list[CheckEntry]:
     checks = []
     for ref in _all("checks") if refs is None else dict.fromkeys(refs):
         check = load_check(ref)
-        checks.append(CheckEntry(ref, check.name, check.scope == "method", dict(check.gates)))
+        try:
+            entry = CheckEntry(ref, check.name, check.scope == "method", dict(check.gates))
+            for text in entry.gates.values():
+                Gate.parse(text, target_loss=0.0)
+        except (Exception, SystemExit) as error:
+            raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
+        checks.append(entry)
     _refuse_repeats("checks", checks)
     return checks
 
@@ -96,7 +103,7 @@ def load_check(ref: str) -> CircuitCheck | MethodCheck:
 
 
 def load_method(ref: str, given: Mapping[str, Any]) -> ResolvedMethod:
-    return ResolvedMethod(ref, *build_plugin("methods", ref, given))
+    return ResolvedMethod.of(ref, *build_plugin("methods", ref, given))
 
 
 def _all(group: str) -> list[str]:

@@ -145,4 +145,4 @@ def _reported(subject: Subject, shift: str, found: _Answers) -> tuple[list[Metri
 def _divergence(model: Tensor, circuit: Tensor) -> Tensor:
     """KL(model || circuit) in nats, float[prompt], of logits float[prompt, token]."""
     p, q = model.log_softmax(-1), circuit.log_softmax(-1)
-    return (p.exp() * (p - q)).sum(-1)
+    return (p.exp() * (p - q)).where(p.exp() > 0, 0.0).sum(-1)
