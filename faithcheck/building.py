@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,17 @@ PARTS = {
 """What an instance of each group has to have."""
 
 
+@contextmanager
+def of_plugin(ref: str) -> Iterator[None]:
+    """Whatever a plugin raises inside is a BrokenPlugin; a UserError stays one."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
+
+
 def build_plugin(
     group: str,
     ref: str,
@@ -33,14 +45,10 @@ def build_plugin(
     parameters, BrokenPlugin where the plugin cannot be imported or built, or lacks a part.
     """
     cls: Any = plugins.load(group, ref, near)
-    try:
+    with of_plugin(ref):
         parameters = build(cls, given, f"{plugins.singular(group)} {ref}", locate)
         built = cls(parameters) if hasattr(cls, "Parameters") else cls()
         missing = [part for part in PARTS[group] if not hasattr(built, part)]
-    except UserError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
     if missing:
         raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
     return built, parameters

@@ -8,8 +8,7 @@ has an effect on, the larger share counts. Otherwise a circuit could be padded w
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from faithcheck.importance import Importance, group_importance
+from faithcheck.importance import Groups, Importance, group_falls
 from faithcheck.losses import LossKind
 from faithcheck.thresholds import NEGLIGIBLE
 
 if TYPE_CHECKING:
     from faithcheck.subject import Subject
-
-Groups = Sequence[Sequence[tuple[str, int]]]
 
 
 @dataclass(frozen=True)
@@ -59,14 +56,13 @@ def share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.
 def lost(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None = None) -> Lost:
     """What is lost when the nodes of a group are ablated, or take `baselines`; never by gradient.
 
-    Raises as `group_importance` does.
+    Raises as `group_falls` does.
     """
     kinds: set[LossKind] = {"binary", subject.bench.loss}
     everything = [list(subject.compiled.nodes)]
-    whole = {kind: group_importance(subject, everything, kind=kind) for kind in sorted(kinds)}
+    whole = {kind: group_falls(subject, everything, None, kind) for kind in sorted(kinds)}
     whole = {kind: falls for kind, falls in whole.items() if falls.mean()[0] >= NEGLIGIBLE}
-    changed = {kind: group_importance(subject, groups, baselines, kind, most_left_out=math.inf) for kind in whole}
-    return Lost(changed, whole)
+    return Lost({kind: group_falls(subject, groups, baselines, kind) for kind in whole}, whole)
 
 
 def model_activations(subject: Subject) -> dict[str, Tensor]:

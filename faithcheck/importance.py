@@ -49,30 +49,29 @@ class Importance:
         return self.under(np.full((1, n), 1 / n))[0]
 
 
-def group_importance(
-    subject: Subject,
-    groups: Sequence[Sequence[tuple[str, int]]],
-    baselines: Mapping[str, Tensor] | None = None,
-    kind: LossKind | None = None,
-    most_left_out: float | None = None,
-) -> Importance:
-    """The importance of groups of kept nodes on the held-out prompts.
+Groups = Sequence[Sequence[tuple[str, int]]]
+"""Groups of kept nodes (site, node)."""
 
-    baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}, by default 0.
-    kind: the log-odds are of the task's loss unless another is named. most_left_out: above this many groups the
-    gradient stands in, by default MOST_LEFT_OUT. Raises ValueError where the log-odds without a group are no finite
-    number.
+
+def group_importance(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None = None) -> Importance:
+    """The importance of groups on the held-out prompts; by gradient above MOST_LEFT_OUT of them.
+
+    Arguments and errors as of `group_falls`, with the log-odds of the task's loss.
     """
-    by_gradient = len(groups) > (MOST_LEFT_OUT if most_left_out is None else most_left_out)
-    odds = _LogOdds(subject, baselines, kind or subject.bench.loss)
-    found = _gradients(odds, groups) if by_gradient else _falls(odds, groups)
-    for group, row in zip(groups, found, strict=True):
-        if not np.isfinite(row).all():
-            names = [f"{site} {node}" for site, node in group]
-            which = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-            how = "without" if odds.baselines is None else "with another activation of"
-            raise ValueError(f"the answer's log-odds {how} {which} are not finite")
-    return Importance(found, by_gradient)
+    if len(groups) <= MOST_LEFT_OUT:
+        return group_falls(subject, groups, baselines, subject.bench.loss)
+    odds = _LogOdds(subject, baselines, subject.bench.loss)
+    return Importance(odds.finite(groups, _gradients(odds, groups)), by_gradient=True)
+
+
+def group_falls(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None, kind: LossKind) -> Importance:
+    """How far the log-odds of a kind fall without each group, however many there are.
+
+    baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}; None is 0.
+    Raises ValueError where the log-odds without a group are no finite number.
+    """
+    odds = _LogOdds(subject, baselines, kind)
+    return Importance(odds.finite(groups, _falls(odds, groups)), by_gradient=False)
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,18 @@ class _LogOdds:
         run = compiled.run(prompts, masks=masks, baselines=self.baselines, norm_scales=scales)
         return prompt_log_odds(run.logits, prompts.targets, prompts.distractors, self.kind)
 
+    def finite(self, groups: Groups, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """What was found for each group. Raises ValueError with the name of one for which it is not finite."""
+        for group, row in zip(groups, found, strict=True):
+            if not np.isfinite(row).all():
+                names = [f"{site} {node}" for site, node in group]
+                which = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+                how = "without" if self.baselines is None else "with another activation of"
+                raise ValueError(f"the answer's log-odds {how} {which} are not finite")
+        return found
 
-def _falls(odds: _LogOdds, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
+
+def _falls(odds: _LogOdds, groups: Groups) -> npt.NDArray[np.float64]:
     subject, compiled = odds.subject, odds.subject.compiled
     whole = odds.under(compiled, {})
     width = subject.bench.prompts("test").tokens.numel() * max(64, subject.circuit.size)
@@ -102,7 +111,7 @@ def _falls(odds: _LogOdds, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.N
     return torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, whole.shape[1]))
 
 
-def _gradients(odds: _LogOdds, groups: Sequence[Sequence[tuple[str, int]]]) -> npt.NDArray[np.float64]:
+def _gradients(odds: _LogOdds, groups: Groups) -> npt.NDArray[np.float64]:
     """d log-odds / d mask, the mask shared by the positions of a prompt: float[group, prompt]."""
     subject = odds.subject
     prompts, compiled = subject.bench.prompts("test"), subject.differentiable

@@ -227,6 +227,14 @@ def subject_of(bench, *, seed=0, cut=None, scores=None, norms="live", **keep):
     return Subject(bench, circuit_of(bench.model, norms, **keep), seed, cut, scores)
 
 
+def readout_subject(tmp_path, writes, firsts=None, kept=None, base=None, loss="full"):
+    """Neurons that write `writes`: an amplitude, or a table of their own. All of them are kept unless some are."""
+    nodes = [(first, ONE) for first in firsts or [SIGN] * len(writes)]
+    rows = [write if isinstance(write, dict) else pronoun(write) for write in writes]
+    model = Readout(nodes, rows, answers_only() if base is None else base)
+    return subject_of(bench_of(model, write_task(tmp_path), loss=loss), mlp_neuron=kept or list(range(len(writes))))
+
+
 def gates_of(check, target=0.15):
     return {metric: Gate.parse(text, target_loss=target) for metric, text in check.gates.items()}
 

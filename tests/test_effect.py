@@ -22,6 +22,7 @@ from fake_models import (
     table,
     write_task,
 )
+from fake_models import readout_subject as subject
 
 from faithcheck import importance
 from faithcheck.effect import lost, model_activations, share
@@ -36,14 +37,6 @@ def neurons(*numbers):
 def shares(found, prompts=140):
     """Over all prompts alike, float[group]."""
     return found.under(np.full((1, prompts), 1 / prompts))[0].tolist()
-
-
-def subject(tmp_path, writes, firsts=None, kept=None, base=None, loss="full"):
-    """Neurons that write `writes`: an amplitude, or a table of their own. All of them are kept unless some are."""
-    nodes = [(first, ONE) for first in firsts or [SIGN] * len(writes)]
-    rows = [write if isinstance(write, dict) else pronoun(write) for write in writes]
-    model = Readout(nodes, rows, answers_only() if base is None else base)
-    return subject_of(bench_of(model, write_task(tmp_path), loss=loss), mlp_neuron=kept or list(range(len(writes))))
 
 
 def flipping():

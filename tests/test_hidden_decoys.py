@@ -60,6 +60,16 @@ def only_failing(verdicts, *names):
 
 
 class TestAttention:
+    def judge_the_head_with_the_key(self, judged, model, key):
+        """The decoy keeps one of two keys of a head with a heavy sink; with both the circuit is the model's head."""
+        head = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
+        decoy, values, verdicts = judged(model, AttentionAgreement, attn_in=[key], **head)
+        assert values == pytest.approx({"pattern_tv": 0.18 - 1 / 83, "absent_heads": 1, "elsewhere_effect": 1})
+        assert only_failing(verdicts, "absent_heads", "elsewhere_effect")
+        assert decoy.verdict is Verdict.FAIL
+        true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
+        assert true.verdict is Verdict.PASS
+
     def test_a_pair_of_heads_that_cancel_does_not_hide_one_that_looks_elsewhere(self, judged):
         """Head 0 looks at the name; without its q and k it attends 1/6 to it: 30 / 6 = 5 of logit difference.
 
@@ -90,13 +100,7 @@ class TestAttention:
         """
         parts = [table(dict.fromkeys(NAMES, math.log(18))), table(dict.fromkeys(TEST, math.log(1.5)))]
         model = Keyed(parts, SIGN, math.log(80.5), 6 * 83.0)
-        head = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
-        decoy, values, verdicts = judged(model, AttentionAgreement, attn_in=[1], **head)
-        assert values == pytest.approx({"pattern_tv": 0.18 - 1 / 83, "absent_heads": 1, "elsewhere_effect": 1})
-        assert only_failing(verdicts, "absent_heads", "elsewhere_effect")
-        assert decoy.verdict is Verdict.FAIL
-        true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
-        assert true.verdict is Verdict.PASS
+        self.judge_the_head_with_the_key(judged, model, 1)
 
     def test_a_heavy_sink_does_not_hide_a_head_that_looks_where_the_models_does_not(self, judged):
         """Keys of names: 18 and 1 / 18, by two inputs; the sink has 81.
@@ -106,13 +110,7 @@ class TestAttention:
         """
         parts = [table(dict.fromkeys(NAMES, sign * math.log(18))) for sign in (1, -1)]
         model = Keyed(parts, SIGN, math.log(81), 500.0)
-        head = {"attn_q": [0], "attn_k": [0], "attn_v": [0], "attn_out": [0]}
-        decoy, values, verdicts = judged(model, AttentionAgreement, attn_in=[0], **head)
-        assert values == pytest.approx({"pattern_tv": 0.18 - 1 / 83, "absent_heads": 1, "elsewhere_effect": 1})
-        assert only_failing(verdicts, "absent_heads", "elsewhere_effect")
-        assert decoy.verdict is Verdict.FAIL
-        true, _, _ = judged(model, AttentionAgreement, attn_in=[0, 1], **head)
-        assert true.verdict is Verdict.PASS
+        self.judge_the_head_with_the_key(judged, model, 0)
 
 
 def mixed(inputs, mix, writes, base=None):

@@ -16,11 +16,11 @@ from fake_models import (
     Readout,
     answers_only,
     bench_of,
-    pronoun,
     random_circuits,
     subject_of,
     write_task,
 )
+from fake_models import readout_subject as subject
 
 from faithcheck import importance
 from faithcheck.importance import Importance
@@ -28,12 +28,6 @@ from faithcheck.importance import Importance
 
 def sigmoid(x):
     return 1 / (1 + math.exp(-x))
-
-
-def subject(tmp_path, amplitudes, firsts=None, kept=None, base=None, loss="full"):
-    nodes = [(first, ONE) for first in (firsts or [SIGN] * len(amplitudes))]
-    model = Readout(nodes, [pronoun(a) for a in amplitudes], answers_only() if base is None else base)
-    return subject_of(bench_of(model, write_task(tmp_path), loss=loss), mlp_neuron=kept or list(range(len(amplitudes))))
 
 
 @pytest.mark.parametrize("loss", ["full", "binary"])
@@ -130,11 +124,11 @@ def test_the_log_odds_are_of_the_tasks_loss_unless_another_is_named(tmp_path):
     # "when" has logit 0, so that under the full loss less than 1 is lost.
     full = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0))
     groups = [[("0.mlp_neuron", 0)]]
-    assert importance.group_importance(full, groups, kind="binary").mean() == pytest.approx([1])
+    assert importance.group_falls(full, groups, None, "binary").mean() == pytest.approx([1])
     assert importance.group_importance(full, groups).mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
     binary = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0), loss="binary")
     assert importance.group_importance(binary, groups).mean() == pytest.approx([1])
-    assert importance.group_importance(binary, groups, kind="full").mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
+    assert importance.group_falls(binary, groups, None, "full").mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
 
 
 def test_importance_under_drawn_weights_is_that_of_the_drawn_prompts():

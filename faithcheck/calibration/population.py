@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faithcheck import plugins
-from faithcheck.building import build_plugin
+from faithcheck.building import build_plugin, of_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError
 from faithcheck.gates import Gate
@@ -49,10 +49,8 @@ def find_families(refs: Sequence[str] | None) -> list[FamilyEntry]:
     families = []
     for ref in _all("families") if refs is None else dict.fromkeys(refs):
         family = load_family(ref)
-        try:
+        with of_plugin(ref):
             families.append(_declared(ref, family))
-        except (Exception, SystemExit) as error:
-            raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
     if not families:
         raise UserError("no family of planted models is installed; name one with --family path/to/file.py:Class")
     _refuse_repeats("families", families)
@@ -64,12 +62,10 @@ def find_checks(refs: Sequence[str] | None) -> list[CheckEntry]:
     checks = []
     for ref in _all("checks") if refs is None else dict.fromkeys(refs):
         check = load_check(ref)
-        try:
+        with of_plugin(ref):
             entry = CheckEntry(ref, check.name, check.scope == "method", dict(check.gates))
             for text in entry.gates.values():
                 Gate.parse(text, target_loss=0.0)
-        except (Exception, SystemExit) as error:
-            raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error
         checks.append(entry)
     _refuse_repeats("checks", checks)
     return checks
