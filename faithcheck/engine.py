@@ -1,6 +1,7 @@
 """Runs what was resolved, case by case, yielding events. Extractions feed the checks of their task.
 
-The order is task by task: every seed's extractions, then the checks, so that an interrupted run leaves whole tasks.
+The order is task by task: the extractions of all seeds, then the checks, so that an interrupted run leaves whole tasks.
+A method that takes several problems at once is given those of several seeds.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ from faithcheck.scales import norm_scales
 from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 
+SEEDS_AT_ONCE = 8
+"""Seeds whose problems a method gets in one call: enough to fill its batches, and not so many that no progress is seen."""
+
 
 @dataclass
 class _TaskState:
@@ -69,8 +73,8 @@ def execute(run: Resolved) -> Iterator[Event]:
         extract, check = plan[id(state)]
         if run.circuit is not None and state.unfit is None:
             yield from _given(run, state)
-        for case, seed in zip(extract, run.seeds, strict=False):
-            yield from _timed(case, partial(_extract, run, state, seed, case))
+        for case, seeds in zip(extract, _seeds_at_once(run), strict=False):
+            yield from _timed(case, partial(_extract, run, state, seeds))
         for case, resolved in zip(check, run.checks, strict=True):
             yield from _timed(case, partial(_judge, run, state, resolved, case))
 
@@ -94,14 +98,30 @@ def _unfit(bench: Bench) -> str | None:
 
 
 def _behaviour(bench: Bench, model: Model) -> Tensor:
-    """The logits of a model on the task's validation prompts, float[1, prompt, token]."""
+    """The logits of a model on the task's validation prompts, float[1 or 2, prompt, token].
+
+    Also as its restriction to all nodes gives them, which may be computed from other copies of the weights.
+    """
     prompts = bench.prompts("validation")
+    models = [model]
+    if hasattr(model, "restrict"):
+        every = {
+            name: torch.ones(site.size, dtype=torch.bool, device=model.device) for name, site in model.sites.items()
+        }
+        models.append(model.restrict(every, bench.ablation))
     with torch.no_grad():
-        return model.run(prompts.tokens, positions=prompts.positions).logits.clone()
+        return torch.cat([m.run(prompts.tokens, positions=prompts.positions).logits for m in models])
+
+
+def _seeds_at_once(run: Resolved) -> list[Sequence[int]]:
+    """The seeds of a task in the parts that a method takes at once."""
+    several = run.method is not None and hasattr(run.method.method, "extract_many")
+    step = SEEDS_AT_ONCE if several else 1
+    return [run.seeds[start : start + step] for start in range(0, len(run.seeds), step)]
 
 
 def _extractions(run: Resolved, state: _TaskState) -> list[Case]:
-    """One case a seed: the task's own extraction and the controls of that seed, which share their batches."""
+    """The task's own extractions and the controls of the same seeds, which may share their batches."""
     if run.method is None or state.unfit is not None:
         return []
     method_scope = any(resolved.is_method_scope for resolved in run.checks)
@@ -109,8 +129,13 @@ def _extractions(run: Resolved, state: _TaskState) -> list[Case]:
         return []
     name = state.bench.task.name
     return [
-        Case("extract", f"{name}: extract, seed {seed}", case_key(run, name, "extract", seed), 10) for seed in run.seeds
+        Case("extract", f"{name}: extract, {_named(seeds)}", case_key(run, name, "extract", *seeds), 10 * len(seeds))
+        for seeds in _seeds_at_once(run)
     ]
+
+
+def _named(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def _check_cases(run: Resolved, state: _TaskState) -> list[Case]:
@@ -132,36 +157,63 @@ def _given(run: Resolved, state: _TaskState) -> Iterator[Event]:
     yield CircuitFound(bench.task.name, None, run.circuit, _edges(bench, run.circuit), loss, subject.reached, key)
 
 
-def _extract(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
-    """Run the method on the task and on this seed's controls; cut circuits from what it returns."""
+def _extract(run: Resolved, state: _TaskState, seeds: Sequence[int]) -> tuple[list[Event], str]:
+    """Run the method on the task and on these seeds' controls; cut circuits from what it returns."""
     if state.broken is not None:
         return [], "skipped: an earlier extraction failed"
     try:
         with _plain_errors():
-            return _extract_and_cut(run, state, seed, case)
+            return _extract_and_cut(run, state, seeds)
     except Exception as error:
-        state.broken = _crash("", state.bench.task.name, f"the method failed on seed {seed}", error)
+        state.broken = _crash("", state.bench.task.name, f"the method failed on {_named(seeds)}", error)
         return [], state.broken.reason
 
 
-def _extract_and_cut(run: Resolved, state: _TaskState, seed: int, case: Case) -> tuple[list[Event], str]:
-    """The task's own extraction, unless a circuit was given; the controls, and the task under their loss."""
+def _extract_and_cut(run: Resolved, state: _TaskState, seeds: Sequence[int]) -> tuple[list[Event], str]:
+    """All problems of these seeds in one call of the method; then, seed by seed, what its scores come to."""
+    asked = [_asked(run, state, seed) for seed in seeds]
+    found = iter(
+        _scores(run, state, [e.problem for own, controls in asked for e in (*own, *(c for *_, c in controls))])
+    )
+    events: list[Event] = []
+    outcomes = []
+    for seed, (own, controls) in zip(seeds, asked, strict=True):
+        scores = [next(found) for _ in own]
+        cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
+        for check, control, extraction in controls:
+            _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
+        if run.circuit is None:
+            events.append(_found(run, state, seed, cuts[0], scores[0]))
+            outcomes.append(cuts[0])
+    return events, _outcome(outcomes) if outcomes else "extracted for the controls"
+
+
+def _asked(
+    run: Resolved, state: _TaskState, seed: int
+) -> tuple[list[_Extraction], list[tuple[str, Control, _Extraction]]]:
+    """The task's own extraction, unless a circuit was given; the task under the controls' loss, last; the controls."""
     bench, controls = state.bench, _controls_of(run, state, seed)
     losses: list[LossKind] = [bench.loss] if run.circuit is None else []
     if controls and "full" not in losses:
         losses.append("full")
-    extractions = [_extraction(run, bench, seed, loss) for loss in losses]
-    extractions += [_extraction(run, bench, seed, "full", control) for _, control in controls]
-    found = _scores(run, state, [extraction.problem for extraction in extractions])
-    cuts = [extraction.cutter.cut(scores) for extraction, scores in zip(extractions, found, strict=True)]
-    own = dict(zip(losses, cuts, strict=False))
-    for (check, control), cut, scores in zip(controls, cuts[len(losses) :], found[len(losses) :], strict=True):
-        flattened = scores.convergence is not None and scores.convergence.flattened
-        out_of_reach = flattened and math.isfinite(cut.loss)
-        state.trials.setdefault(check, []).append(Trial(control, own["full"], cut, out_of_reach))
-    if run.circuit is not None:
-        return [], "extracted for the controls"
-    return _found(run, state, seed, cuts[0], found[0], case)
+    own = [_extraction(run, bench, seed, loss) for loss in losses]
+    return own, [(check, control, _extraction(run, bench, seed, "full", control)) for check, control in controls]
+
+
+def _tried(state: _TaskState, check: str, control: Control, real: Cut, cutter: Cutter, scores: NodeScores) -> None:
+    cut = cutter.cut(scores)
+    flattened = scores.convergence is not None and scores.convergence.flattened
+    state.trials.setdefault(check, []).append(Trial(control, real, cut, flattened and math.isfinite(cut.loss)))
+
+
+def _outcome(cuts: Sequence[Cut]) -> str:
+    """`23 nodes, loss 0.12`; of several circuits their sizes."""
+    if len(cuts) == 1:
+        [cut] = cuts
+        return f"{cut.size} nodes, {'' if cut.reached else 'target not reached, '}loss {cut.loss:.3f}"
+    missed = sum(not cut.reached for cut in cuts)
+    sizes = ", ".join(str(cut.size) for cut in cuts)
+    return f"{sizes} nodes" + (f", target not reached by {missed}" if missed else "")
 
 
 def _scores(run: Resolved, state: _TaskState, problems: Sequence[Problem]) -> list[NodeScores]:
@@ -185,9 +237,7 @@ def _same(now: Tensor, before: Tensor) -> bool:
     return now.shape == before.shape and bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
-def _found(
-    run: Resolved, state: _TaskState, seed: int, cut: Cut, scores: NodeScores, case: Case
-) -> tuple[list[Event], str]:
+def _found(run: Resolved, state: _TaskState, seed: int, cut: Cut, scores: NodeScores) -> CircuitFound:
     bench = state.bench
     assert run.method is not None
     provenance = {
@@ -203,9 +253,8 @@ def _found(
     }
     circuit = replace(cut.circuit, provenance=provenance)
     state.subjects.append(Subject(bench, circuit, seed, cut, scores))
-    event = CircuitFound(bench.task.name, seed, circuit, _edges(bench, circuit), cut.loss, cut.reached, case.key)
-    reached = f"loss {cut.loss:.3f}" if cut.reached else f"target not reached, loss {cut.loss:.3f}"
-    return [event], f"{cut.size} nodes, {reached}"
+    key = case_key(run, bench.task.name, "extract", seed)
+    return CircuitFound(bench.task.name, seed, circuit, _edges(bench, circuit), cut.loss, cut.reached, key)
 
 
 def _controls_of(run: Resolved, state: _TaskState, seed: int) -> list[tuple[str, Control]]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from faithcheck.resolve import Resolved
 
 
-def case_key(run: Resolved, task: str, what: str, seed: int | None = None) -> str:
-    """SHA-256 over the case, the method and its parameters, the model, the task's data, the seed and the version."""
+def case_key(run: Resolved, task: str, what: str, *seeds: int) -> str:
+    """SHA-256 over the case, the method and its parameters, the model, the task's data, the seeds and the version."""
     data = {
         "version": __version__,
         "model": run.model.fingerprint,
@@ -21,6 +21,6 @@ def case_key(run: Resolved, task: str, what: str, seed: int | None = None) -> st
         "circuit": None if run.circuit is None else run.circuit.identity,
         "suite": {key: value for key, value in run.settings.items() if key not in ("about", "name", "tasks")},
         "task": next(bench.task.fingerprint for bench in run.benches if bench.task.name == task),
-        "case": [task, what, seed],
+        "case": [task, what, *seeds],
     }
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -12,7 +12,9 @@ def slots(kept: Tensor) -> tuple[Tensor, Tensor]:
     An empty slot names node 0.
     """
     counts = kept.sum(-1)
-    width = int(counts.max())
-    order = torch.argsort(kept.to(torch.int8), dim=-1, descending=True, stable=True)[:, :width]
-    filled = torch.arange(width, device=kept.device) < counts[:, None]
-    return torch.where(filled, order, 0), filled
+    member, node = kept.nonzero(as_tuple=True)
+    place = torch.arange(len(node), device=kept.device) - (counts.cumsum(0) - counts)[member]
+    filled = torch.arange(int(counts.max()), device=kept.device) < counts[:, None]
+    index = torch.zeros(filled.shape, dtype=torch.int64, device=kept.device)
+    index[member, place] = node
+    return index, filled

@@ -49,6 +49,12 @@ MODEL, TRAIN, OTHERS = pronoun_model(), pronoun_prompts(), pronoun_prompts(seed=
 NODES = sum(site.size for site in MODEL.sites.values())
 
 
+def doubled(model):
+    """The model in double precision."""
+    tensors = {name: tensor.double() for name, tensor in model.network.tensors.items()}
+    return SparseTransformer(model.name, model.config, tensors, model.tokenizer)
+
+
 def problem(**changes):
     usual = {"model": MODEL, "prompts": TRAIN, "loss": "full", "target_loss": 0.15, "ablation": Ablation()}
     return Problem(**{**usual, "norms": "live", "seed": 0, **changes})

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from faithcheck_circuits.methods.mask_training import Trained, train_masks
+from faithcheck_circuits.methods.batches import train_masks
+from faithcheck_circuits.methods.trained import Trained
 from small_pruning import NODES, method, problem
 
 from faithcheck.circuit import Convergence

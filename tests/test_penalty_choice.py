@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from faithcheck_circuits.methods import mask_training
-from faithcheck_circuits.methods.mask_training import Trained, train_masks
+from faithcheck_circuits.methods import batches
+from faithcheck_circuits.methods.batches import train_masks
 from faithcheck_circuits.methods.sparse_prune import _parts
+from faithcheck_circuits.methods.trained import Trained
 from small_pruning import MODEL, TRAIN, close, framed, method, problem
 
 from faithcheck import cutting
@@ -63,7 +64,7 @@ def test_the_penalty_is_judged_on_the_held_out_frames(monkeypatch, worse):
         seen.extend(p.prompts.texts for p, _ in runs)
         return [Trained(bad if i == worse else good, factor, trace, trace) for i, (_, factor) in enumerate(runs)]
 
-    monkeypatch.setattr(mask_training, "train_masks", trained)
+    monkeypatch.setattr(batches, "train_masks", trained)
     found = method().extract(problem(prompts=framed(12)))
     assert close(found.scores, good, 0)
     assert set(seen) == {_parts(problem(prompts=framed(12)))[0].texts}

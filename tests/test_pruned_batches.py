@@ -1,7 +1,7 @@
 """Problems that are pruned in one batch score as they do one at a time."""
 
 import pytest
-from faithcheck_circuits.methods import mask_training
+from faithcheck_circuits.methods.batches import together
 from small_pruning import MODEL, close, method, problem, relabelled
 
 from faithcheck.method import Budget, extract_many
@@ -32,7 +32,7 @@ def test_a_problem_on_another_model_scores_as_it_does_alone_and_leaves_the_other
     shuffled = [problem(model=MODEL.shuffled(seed), norms=norms) for seed in (0, 1)]
     prune = method(steps=24)
     mixed = [shuffled[0], task, labels, shuffled[1]]
-    assert sorted(len(group) for group in mask_training.together(mixed)) == [1, 1, 2]
+    assert sorted(len(group) for group in together(mixed)) == [1, 1, 2]
     found = extract_many(prune, mixed)
     for p, scores in zip(mixed, found, strict=True):
         assert close(scores.scores, prune.extract(p).scores)

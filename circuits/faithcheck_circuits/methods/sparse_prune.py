@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from faithcheck.circuit import NodeScores
     from faithcheck.method import Problem
     from faithcheck.prompts import PromptSet
-    from faithcheck_circuits.methods.mask_training import Trained
+    from faithcheck_circuits.methods.trained import Trained
 
 
 class SparsePrune:
@@ -37,7 +37,7 @@ class SparsePrune:
         init_noise_scale: float = Field(1e-2, ge=0)
         heaviside_temp: float = Field(1.0, gt=0, description="width of the backward sigmoid")
         batch: int = Field(64, gt=0, description="prompts per step")
-        full_every: int = Field(8, gt=0, description="full gradients at every n-th step; 1: no active set")
+        full_every: int = Field(32, gt=0, description="most steps from one full gradient to the next; 1: no active set")
 
     def __init__(self, values: SparsePrune.Parameters | None = None):
         self.parameters = values or self.Parameters()
@@ -48,7 +48,7 @@ class SparsePrune:
     def extract_many(self, problems: Sequence[Problem]) -> list[NodeScores]:
         from dataclasses import replace
 
-        from faithcheck_circuits.methods.mask_training import together, train_masks
+        from faithcheck_circuits.methods.batches import together, train_masks
 
         scores: dict[int, NodeScores] = {}
         for group in together(problems):

@@ -1,8 +1,11 @@
-"""The forward pass of a whole or restricted network, with the intervention at every site and norm."""
+"""The forward pass of a whole or restricted network, with the intervention at every site and norm.
+
+Levers and what is captured have the axes of `faithcheck.model.Model.run`; inside, activations are float[member, node,
+pos, prompt] (see `network.py`).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from faithcheck.model import Run
-from faithcheck_circuits.transformer.network import Network
+from faithcheck_circuits.transformer.attention import attend
+from faithcheck_circuits.transformer.network import Network, Stream
+from faithcheck_circuits.transformer.source import Source, at_positions
 
 
 @dataclass
@@ -25,26 +30,47 @@ class Pass:
     capture: Sequence[str] = ()
     captured: dict[str, Tensor] = field(default_factory=dict)
     positions: Tensor | None = None
-    """int[prompt] once the stream holds only the answer positions."""
+    """int[prompt] or int[member, prompt] once the stream holds only the answer positions."""
+    on: Mapping[str, Tensor] = field(init=False)
+    """{site: int[node]}: the nodes that are on in some member, where a mask says so. Not on a GPU, which would wait."""
+
+    def __post_init__(self) -> None:
+        skips = {
+            s: m for s, m in self.masks.items() if self.network.skips_off and m.dim() == 2 and m.device.type == "cpu"
+        }
+        self.on = {site: mask.detach().any(0).nonzero().flatten() for site, mask in skips.items()}
 
     def keep(self, name: str, value: Tensor) -> None:
+        """Capture a value float[member, ..., pos, prompt] as float[member, prompt, pos, ...]."""
         if name in self.capture:
-            self.captured[name] = value
+            self.captured[name] = value.permute(0, *range(value.dim() - 1, 0, -1)).contiguous()
 
-    def scale(self, name: str, x: Tensor) -> Tensor:
+    def scale(self, name: str, stream: Stream) -> Tensor:
         """What RMSNorm (Zhang and Sennrich 2019) divides by: sqrt(mean(x^2) + eps), or the given scale."""
         given = self.norm_scales.get(name)
         if given is None:
-            scale = torch.sqrt(x.square().mean(-1) + self.network.config.norm_eps)
+            config = self.network.config
+            scale = torch.sqrt(stream.square() / config.d_model + config.norm_eps)
         else:
-            scale = self._at_positions(_lead(given, 3), -1)
-            scale = scale.expand(torch.broadcast_shapes(scale.shape, x.shape[:-1]))
+            scale = self._at_positions(_lead(given, 3).transpose(1, 2))
+            scale = scale.expand(torch.broadcast_shapes(scale.shape, (1, *stream.x.shape[2:])))
         self.keep(name, scale)
-        return scale.unsqueeze(-1)
+        return scale.unsqueeze(1)
 
-    def read(self, norm: str, site: str, x: Tensor) -> Tensor:
+    def read(self, norm: str, site: str, stream: Stream) -> Source:
         """The site that reads the residual stream through a norm."""
-        return self.at_site(site, self.network.read(site, x, norm) / self.scale(norm, x))
+        return self.source(site, self.network.read(site, stream, norm) / self.scale(norm, stream))
+
+    def compute(self, site: str, source: Source) -> Tensor:
+        """The site's values before its activation function."""
+        return self.network.compute(site, source, self.on.get(site))
+
+    def source(self, name: str, value: Tensor, gelu: bool = False) -> Source:
+        """A site that only matrices read: its mask is left to them where that is all there is to do."""
+        config, on = self.network.config, self.on.get(name)
+        if on is None or name in self.baselines or name in self.capture or config.activation_topk is not None:
+            return Source(self.at_site(name, F.gelu(value) if gelu else value))
+        return Source(value, gelu, self.masks[name], on)
 
     def at_site(self, name: str, value: Tensor) -> Tensor:
         """The site's nodes after activation top-k and the intervention x <- m x + (1 - m) b."""
@@ -53,15 +79,30 @@ class Pass:
         mask, baseline = self.masks.get(name), self.baselines.get(name)
         if mask is None:
             return x
-        m = self._at_positions(mask[:, None, None, :] if mask.dim() == 2 else _lead(mask, 4), -2)
+        m = mask[:, :, None, None] if mask.dim() == 2 else self._over_nodes(mask)
         if baseline is None:
             return m * x
-        return m * x + (1 - m) * self._at_positions(_lead(baseline, 4), -2)
+        return m * x + (1 - m) * self._over_nodes(baseline)
 
-    def _at_positions(self, value: Tensor, axis: int) -> Tensor:
-        if self.positions is None or value.shape[axis] == 1:
+    def still(self, layer: int) -> Tensor | None:
+        """int[head] of heads whose v nodes are all off, and their q or their k nodes too; None where none is known."""
+        names = [f"{layer}.attn_{s}" for s in "vqk"]
+        if any(name not in self.on or name in self.baselines for name in names):
+            return None
+        heads = [torch.zeros(self.network.config.heads, dtype=torch.bool) for _ in names]
+        for used, name in zip(heads, names, strict=True):
+            used[self.on[name] // self.network.config.d_head] = True
+        v, q, k = heads
+        return (~v & ~(q & k)).nonzero().flatten()
+
+    def _over_nodes(self, lever: Tensor) -> Tensor:
+        """A lever over [member, prompt, pos, node] as one over [member, node, pos, prompt]."""
+        return self._at_positions(_lead(lever, 4).permute(0, 3, 2, 1))
+
+    def _at_positions(self, value: Tensor) -> Tensor:
+        if self.positions is None or value.shape[-2] == 1:
             return value
-        return at_positions(value, self.positions, axis)
+        return at_positions(value, self.positions)
 
 
 def forward(
@@ -74,24 +115,15 @@ def forward(
     norm_scales: Mapping[str, Tensor] | None,
     capture: Sequence[str],
 ) -> Run:
-    """See `faithcheck.model.Model.run`; names and shapes are taken as already checked."""
+    """See `SparseTransformer.run`; names and shapes are taken as already checked."""
     run = Pass(network, masks or {}, baselines or {}, norm_scales or {}, capture)
     last = network.config.layers - 1
     narrow = positions is not None and not _captures_after(last, capture)
-    x = network.tensors["embed"][tokens][None]
+    stream = network.stream((tokens if tokens.dim() == 3 else tokens[None]).transpose(1, 2))
     for layer in range(network.config.layers):
-        x = _attention(run, layer, x, positions if narrow and layer == last else None)
-        x = _mlp(run, layer, x)
-    return Run(_logits(run, x, tokens, positions, vocab), run.captured)
-
-
-def at_positions(value: Tensor, positions: Tensor, axis: int) -> Tensor:
-    """Keep one position of each prompt. The prompt axis is 1; `axis` is the position axis, kept with length 1."""
-    shape = list(value.shape)
-    shape[1], shape[axis] = len(positions), 1
-    value = value.expand(*(n if i != 1 else len(positions) for i, n in enumerate(value.shape)))
-    where = positions.view(1, -1, *(1 for _ in shape[2:])).expand(shape)
-    return value.gather(axis % value.dim(), where)
+        stream = _attention(run, layer, stream, positions if narrow and layer == last else None)
+        stream = _mlp(run, layer, stream)
+    return Run(_logits(run, stream, positions, vocab), run.captured)
 
 
 def _captures_after(last: int, capture: Sequence[str]) -> bool:
@@ -100,60 +132,47 @@ def _captures_after(last: int, capture: Sequence[str]) -> bool:
     return any(name == "ln_f" or (name.startswith(f"{last}.") and name not in whole) for name in capture)
 
 
-def _attention(run: Pass, layer: int, x: Tensor, positions: Tensor | None) -> Tensor:
+def _attention(run: Pass, layer: int, stream: Stream, positions: Tensor | None) -> Stream:
     net = run.network
-    source = run.read(f"{layer}.ln_1", f"{layer}.attn_in", x)
-    key = run.at_site(f"{layer}.attn_k", net.compute(f"{layer}.attn_k", source))
-    value = run.at_site(f"{layer}.attn_v", net.compute(f"{layer}.attn_v", source))
+    source = run.read(f"{layer}.ln_1", f"{layer}.attn_in", stream)
+    key = run.at_site(f"{layer}.attn_k", run.compute(f"{layer}.attn_k", source))
+    value = run.at_site(f"{layer}.attn_v", run.compute(f"{layer}.attn_v", source))
     if positions is not None:
-        source, x = at_positions(source, positions, -2), at_positions(x, positions, -2)
+        source, stream = source.at(positions), stream.at(positions)
         run.positions = positions
-    query = run.at_site(f"{layer}.attn_q", net.compute(f"{layer}.attn_q", source))
+    query = run.at_site(f"{layer}.attn_q", run.compute(f"{layer}.attn_q", source))
     q, k, v = (net.split_heads(f"{layer}.attn_{s}", t) for s, t in (("q", query), ("k", key), ("v", value)))
-    pattern = _pattern(q, k, net.sink(layer), positions)
-    run.keep(f"{layer}.attn_pattern", pattern)
-    mixed = net.merge_heads(layer, pattern[..., :-1] @ v)
-    out = run.at_site(f"{layer}.attn_out", net.compute(f"{layer}.attn_out", mixed))
-    return net.write(f"{layer}.attn_out", x, out)
+    mixed, pattern = attend(q, k, v, net.sink(layer), positions, run.still(layer))
+    if f"{layer}.attn_pattern" in run.capture:
+        run.captured[f"{layer}.attn_pattern"] = pattern.permute(0, 4, 1, 3, 2).contiguous()
+    out = run.at_site(f"{layer}.attn_out", run.compute(f"{layer}.attn_out", Source(net.merge_heads(layer, mixed))))
+    return net.write(f"{layer}.attn_out", stream, out)
 
 
-def _pattern(q: Tensor, k: Tensor, sink: Tensor, positions: Tensor | None) -> Tensor:
-    """float[member, prompt, head, query, key + 1]: causal softmax over the keys and a sink whose value is zero."""
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    keys = torch.arange(k.shape[-2], device=k.device)
-    rows = keys[:, None] if positions is None else positions[:, None, None, None]
-    scores = scores.masked_fill(keys > rows, -torch.inf)
-    column = sink[:, None, None].expand(*scores.shape[:-1], 1)
-    return torch.cat([scores, column], -1).softmax(-1)
+def _mlp(run: Pass, layer: int, stream: Stream) -> Stream:
+    source = run.read(f"{layer}.ln_2", f"{layer}.mlp_in", stream)
+    neuron = run.source(f"{layer}.mlp_neuron", run.compute(f"{layer}.mlp_neuron", source), gelu=True)
+    out = run.at_site(f"{layer}.mlp_out", run.compute(f"{layer}.mlp_out", neuron))
+    return run.network.write(f"{layer}.mlp_out", stream, out)
 
 
-def _mlp(run: Pass, layer: int, x: Tensor) -> Tensor:
-    net = run.network
-    source = run.read(f"{layer}.ln_2", f"{layer}.mlp_in", x)
-    neuron = run.at_site(f"{layer}.mlp_neuron", F.gelu(net.compute(f"{layer}.mlp_neuron", source)))
-    out = run.at_site(f"{layer}.mlp_out", net.compute(f"{layer}.mlp_out", neuron))
-    return net.write(f"{layer}.mlp_out", x, out)
-
-
-def _logits(run: Pass, x: Tensor, tokens: Tensor, positions: Tensor | None, vocab: Tensor | None) -> Tensor:
-    unembed = run.network.tensors["unembed"]
-    x = x * run.network.tensors["ln_f.gain"] / run.scale("ln_f", x)
+def _logits(run: Pass, stream: Stream, positions: Tensor | None, vocab: Tensor | None) -> Tensor:
+    scale = run.scale("ln_f", stream)
     if positions is not None and run.positions is None:
-        x = at_positions(x, positions, -2)
-    logits = x @ (unembed if vocab is None else unembed[vocab]).T
+        stream, scale = stream.at(positions), at_positions(scale, positions)
+    logits = run.network.logits(stream, vocab) / scale.permute(0, 3, 2, 1)
     if run.network.config.bigram:
-        current = tokens if positions is None else tokens.gather(1, positions[:, None])
-        table = run.network.tensors["bigram"][current]
+        table = run.network.tensors["bigram"][stream.tokens.transpose(1, 2)]
         logits = logits + (table if vocab is None else table[..., vocab])
     return logits if positions is None else logits.squeeze(-2)
 
 
 def _activation_topk(x: Tensor, share: float | None) -> Tensor:
-    """Zero all but the largest max(1, int(share * nodes)) values by magnitude."""
+    """Zero all but the largest max(1, int(share * nodes)) values by magnitude, of float[member, node, pos, prompt]."""
     if share is None:
         return x
-    index = x.abs().topk(max(1, int(share * x.shape[-1])), dim=-1).indices
-    return torch.zeros_like(x).scatter(-1, index, x.gather(-1, index))
+    index = x.abs().topk(max(1, int(share * x.shape[1])), dim=1).indices
+    return torch.zeros_like(x).scatter(1, index, x.gather(1, index))
 
 
 def _lead(value: Tensor, dims: int) -> Tensor:

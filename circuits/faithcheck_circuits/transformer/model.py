@@ -13,13 +13,18 @@ from faithcheck.ablation import Ablation
 from faithcheck.model import SITE_KINDS, Run, Site, Tokenizer
 from faithcheck_circuits.transformer.config import SOURCE, Config
 from faithcheck_circuits.transformer.forward import forward
-from faithcheck_circuits.transformer.network import Network, RestrictedNetwork
+from faithcheck_circuits.transformer.network import Network
+from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
 
 
 class _Runnable:
-    """What a whole and a restricted transformer share: names, sites, and `run`, which keeps no state between calls."""
+    """What a whole and a restricted transformer share: names, sites, and `run`, which keeps no state between calls.
+
+    `own_prompts`: members may run on prompts of their own, tokens int[member, prompt, pos], positions int[member, prompt].
+    """
 
     concurrent = True
+    own_prompts = True
     name: str
     fingerprint: str
     config: Config
@@ -80,6 +85,7 @@ class SparseTransformer(_Runnable):
     ):
         self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
         self.network = Network(config, tensors)
+        self.embedding = Embedding(self.network)
         self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
         self.fingerprint = _fingerprint(config, tensors)
         self.norms = config.norms()
@@ -145,7 +151,7 @@ class RestrictedTransformer(_Runnable):
         self.name, self.config, self.tokenizer = whole.name, whole.config, whole.tokenizer
         self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
         self.device, self.dtype = whole.device, whole.dtype
-        network = RestrictedNetwork(whole.network, keep)
+        network = RestrictedNetwork(whole.network, whole.embedding, keep)
         self.network, self._trainable = network, trainable
         self.sites = {
             site: Site(network.index[site].shape[-1], at.layer, at.kind, _heads(at.head, network.index[site]))

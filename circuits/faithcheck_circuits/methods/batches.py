@@ -1,0 +1,73 @@
+"""Which runs train together: members of one batch, and batches side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from faithcheck.method import Problem
+from faithcheck_circuits.methods.mask_training import MaskTraining
+from faithcheck_circuits.methods.trained import Trained
+from faithcheck_circuits.methods.workers import side_by_side
+
+if TYPE_CHECKING:
+    from faithcheck_circuits.methods.sparse_prune import SparsePrune
+
+CPU_WIDTH = 8
+"""Members of a batch on a CPU: more of them save little, and leave fewer batches to run side by side."""
+
+Run = tuple[Problem, float]
+"""A problem, and a factor on k_coef."""
+
+
+def together(problems: Sequence[Problem]) -> list[list[Problem]]:
+    """Problems that can share batches: same model, prompts, loss, ablation and norms.
+
+    The same seed too, unless the model runs each member on prompts of its own.
+    """
+    groups: dict[tuple[object, ...], list[Problem]] = {}
+    for p in problems:
+        seed = None if getattr(p.model, "own_prompts", False) else p.seed
+        groups.setdefault((p.model.fingerprint, p.prompts.texts, seed, p.loss, p.ablation, p.norms), []).append(p)
+    return list(groups.values())
+
+
+def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[Trained]:
+    """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
+
+    What is batched depends on the runs and their memory budget alone, never on how many threads there are. On a CPU
+    batches run side by side, one thread each, where the model allows that. Weak penalties take longest.
+    """
+    model = runs[0][0].model
+    order = _alike_together(runs)
+    width = _at_once(runs[0][0], parameters.batch)
+    batches = [order[start : start + width] for start in range(0, len(order), width)]
+    jobs = [MaskTraining([runs[i] for i in batch], parameters).train for batch in batches]
+    concurrent = model.device.type == "cpu" and getattr(model, "concurrent", False)
+    found = side_by_side(jobs, torch.get_num_threads() if concurrent else 1)
+    by_run = {
+        i: trained
+        for batch, members in zip(batches, found, strict=True)
+        for i, trained in zip(batch, members, strict=True)
+    }
+    return [by_run[i] for i in range(len(runs))]
+
+
+def _alike_together(runs: Sequence[Run]) -> list[int]:
+    """The order in which runs fill batches: of the same penalty and labels in a row, for these keep as many nodes."""
+    seen: Counter[tuple[int, float]] = Counter()
+    places = []
+    for problem, factor in runs:
+        places.append((factor, -seen[problem.seed, factor]))
+        seen[problem.seed, factor] += 1
+    return sorted(range(len(runs)), key=lambda i: places[i])
+
+
+def _at_once(problem: Problem, batch: int) -> int:
+    """Members of a full step, which holds about three floats a node, prompt and position for the backward pass."""
+    nodes = sum(site.size for site in problem.model.sites.values())
+    fit = problem.budget.memory // (3 * 4 * nodes * batch * problem.prompts.tokens.shape[1])
+    return max(1, min(fit, CPU_WIDTH) if problem.model.device.type == "cpu" else fit)

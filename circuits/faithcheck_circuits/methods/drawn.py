@@ -1,0 +1,90 @@
+"""What chance decides in training a mask: where it starts, and the prompts of each step. Both depend on the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from faithcheck.method import Problem
+from faithcheck.scales import norm_scales
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """Prompts of some members: `tokens` and `positions` as `Model.run` takes them, with a member axis where members have
+    prompts of their own; `targets` and `distractors` int[member, prompt], places in `vocab`; norm scales if frozen.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    targets: Tensor
+    distractors: Tensor
+    vocab: Tensor | None
+    norm_scales: Mapping[str, Tensor] | None
+
+
+class Drawn:
+    """The noise and the minibatches of several problems on one model, with the same loss and norms.
+
+    Problems with the same seed and prompts share them: a *stream*. `noise`: float[member, node].
+    """
+
+    def __init__(self, problems: Sequence[Problem], nodes: int, steps: int, batch: int):
+        device = problems[0].model.device
+        places = [(problem.seed, problem.prompts.texts) for problem in problems]
+        first = {place: problems[i] for i, place in reversed(list(enumerate(places)))}
+        number = {place: i for i, place in enumerate(dict.fromkeys(places))}
+        generators = [torch.Generator().manual_seed(seed) for seed, _ in number]
+        self._stream = torch.tensor([number[place] for place in places], device=device)
+        self.noise = torch.stack([torch.randn(nodes, generator=g) for g in generators]).to(device)[self._stream]
+        draws = [
+            torch.randint(len(texts), (steps, batch), generator=g)
+            for (_, texts), g in zip(number, generators, strict=True)
+        ]
+        self._draws = torch.stack(draws).to(device)
+        own = [first[place].prompts for place in number]
+        self._tokens, self._positions = (_padded([getattr(p, name) for p in own]) for name in ("tokens", "positions"))
+        self._vocab, answers = _vocab(problems)
+        self._targets, self._distractors = answers
+        self._scales: dict[str, Tensor] | None = None
+        if problems[0].norms == "frozen":
+            found = [norm_scales(first[place].model, first[place].prompts) for place in number]
+            self._scales = {norm: _padded([scales[norm][0] for scales in found]) for norm in found[0]}
+
+    def at(self, step: int, rows: Tensor) -> Minibatch:
+        """The prompts of members `rows` (int[member]) at a step."""
+        stream = self._stream[rows][:, None]
+        own = self._draws[stream[:, 0], step]
+        shared = len(self._draws) == 1
+        where = (0, own[0]) if shared else (stream, own)
+        member = rows[:, None]
+        scales = None
+        if self._scales is not None:
+            scales = {norm: table[where][None] if shared else table[where] for norm, table in self._scales.items()}
+        return Minibatch(
+            self._tokens[where],
+            self._positions[where],
+            self._targets[member, own],
+            self._distractors[member, own],
+            self._vocab,
+            scales,
+        )
+
+
+def _padded(rows: Sequence[Tensor]) -> Tensor:
+    """Tensors [prompt, ...] as one [row, prompt, ...], with zeros at the end of the shorter ones."""
+    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
+
+
+def _vocab(problems: Sequence[Problem]) -> tuple[Tensor | None, tuple[Tensor, Tensor]]:
+    """The tokens whose logits the loss needs, None for all; and int[member, prompt] targets and distractors among them."""
+    targets, distractors = (
+        _padded([getattr(p.prompts, name) for p in problems]) for name in ("targets", "distractors")
+    )
+    if problems[0].loss == "full":
+        return None, (targets, distractors)
+    vocab = torch.unique(torch.cat([targets.flatten(), distractors.flatten()]))
+    return vocab, (torch.searchsorted(vocab, targets), torch.searchsorted(vocab, distractors))
