@@ -85,10 +85,11 @@ class NodeRecords:
     def _role_changes(self, weights: Floats, shape: tuple[int, ...]) -> tuple[Flags, Flags]:
         flips, vanishes = np.zeros(shape, bool), np.zeros(shape, bool)
         for role in self.roles:
-            circuit, model = (effect(v, weights, role.one, role.other) for v in (role.circuit, role.model))
-            has = role.bears & (np.abs(circuit) >= EFFECT)
-            flips |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
-            vanishes |= has & (np.abs(model) < NO_EFFECT)
+            on = role.bears
+            circuit, model = (effect(v[on], weights, role.one, role.other) for v in (role.circuit, role.model))
+            has = np.abs(circuit) >= EFFECT
+            flips[:, on] |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
+            vanishes[:, on] |= has & (np.abs(model) < NO_EFFECT)
         return flips, vanishes
 
 
@@ -99,7 +100,7 @@ def effect(values: Floats, weights: Floats, one: Flags, other: Flags) -> Floats:
     """
     mean, square = weights @ values.T, weights @ np.square(values).T
     variance = np.maximum(square - mean * mean, 0.0)
-    groups = [((weights * g) @ values.T, (weights * g).sum(1, keepdims=True)) for g in (one, other)]
+    groups = [(weights[:, g] @ values[:, g].T, weights[:, g].sum(1, keepdims=True)) for g in (one, other)]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = groups[0][0] / groups[0][1] - groups[1][0] / groups[1][1]
         standardised = difference / np.sqrt(variance)
@@ -114,7 +115,7 @@ def node_records(subject: Subject) -> NodeRecords:
     """
     bench, prompts = subject.bench, subject.bench.prompts("test")
     sites = list(subject.positions)
-    circuit = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=sites).captured
+    circuit = subject.activations
     model = bench.model_run("test").captured
     kept = {site: subject.circuit.keep[site].nonzero().flatten().to(bench.model.device) for site in sites}
     x = torch.cat([_whole(circuit, s, prompts) for s in sites], -1)
