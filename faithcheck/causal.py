@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from faithcheck.batches import Groups, batches
 from faithcheck.losses import logit_difference
 from faithcheck.model import READ_AT_ANY_POSITION
 from faithcheck.prompts import PromptSet
@@ -53,23 +54,26 @@ def position_weights(subject: Subject) -> dict[str, Tensor]:
     return {name: weights[name] for name in sites}
 
 
-def head_query_weights(subject: Subject, layer: int, values: list[tuple[str, int]]) -> Tensor:
-    """float[prompt, query]: how much a head's output at each position counts; `values` are its kept v nodes.
+def head_query_weights(subject: Subject, layer: int, heads: Groups) -> Tensor:
+    """float[head, prompt, query]: how much the output of each head of a layer at each position counts.
 
-    The head's contribution at a position is its `attn_out` minus that without the head, used as the baseline there:
-    the gradient of one mask over the layer's `attn_out` at that position is then the effect of removing the head's
-    output at that position, to first order.
+    heads: the kept v nodes of each. A head's contribution at a position is the layer's `attn_out` minus that without
+    the head; times the gradient there it is the effect of removing the head's output at that position, to first order.
+    Raises ValueError where a gradient or a contribution is no finite number.
     """
     prompts, site = subject.bench.prompts("test"), f"{layer}.attn_out"
     if layer == subject.bench.last_layer:
-        return at_answer(prompts)
-    if not subject.compiled.size(site):
-        return _normalised(torch.zeros_like(visible(prompts)), prompts)
-    without = subject.compiled.run(
-        prompts, masks=subject.compiled.without([values]), norm_scales=subject.bench.scales("test"), capture=[site]
-    ).captured[site]
-    grad = _mask_gradients(subject, [site], {site: without})[site]
-    return _normalised(grad.sum(-1).abs(), prompts)
+        return at_answer(prompts).expand(len(heads), -1, -1)
+    effects = torch.zeros(len(heads), *prompts.tokens.shape, device=prompts.tokens.device)
+    if subject.compiled.size(site):
+        slope, scales = _slopes(subject, [site])[site], subject.bench.scales("test")
+        for places in batches(subject, heads):
+            masks = subject.compiled.without([heads[place] for place in places])
+            without = subject.compiled.run(prompts, masks=masks, norm_scales=scales, capture=[site]).captured[site]
+            contribution = subject.activations[site] - without
+            _check_finite(site, contribution)
+            effects[places] = (slope * contribution).sum(-1).abs().to(effects.dtype)
+    return torch.stack([_normalised(effect, prompts) for effect in effects])
 
 
 def _by_gradient(subject: Subject, sites: list[str]) -> dict[str, Tensor]:
@@ -80,11 +84,14 @@ def _by_gradient(subject: Subject, sites: list[str]) -> dict[str, Tensor]:
     weights = {site: grad.abs() for site, grad in _mask_gradients(subject, sites, {}).items()}
     silent = {site: weight.sum(1, keepdim=True) == 0 for site, weight in weights.items()}
     if any(bool(s.any()) for s in silent.values()):
-        scales = subject.bench.scales("test")
-        values = subject.compiled.run(prompts, norm_scales=scales, capture=sites).captured
-        steps = _mask_gradients(subject, sites, {site: value - 1 for site, value in values.items()})
-        weights = {site: torch.where(silent[site], steps[site].abs(), weights[site]) for site in sites}
+        slopes = _slopes(subject, sites)
+        weights = {site: torch.where(silent[site], slopes[site].abs(), weights[site]) for site in sites}
     return {site: _normalised(weight, prompts) for site, weight in weights.items()}
+
+
+def _slopes(subject: Subject, sites: list[str]) -> dict[str, Tensor]:
+    """{site: float[prompt, pos, kept node]}: d (logit difference) / d activation."""
+    return _mask_gradients(subject, sites, {site: subject.activations[site] - 1 for site in sites})
 
 
 def _mask_gradients(subject: Subject, sites: list[str], baselines: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -114,9 +121,13 @@ def _gradients(
     difference = logit_difference(run.logits, prompts.targets, prompts.distractors).sum()
     grads = torch.autograd.grad(difference, [masks[s] for s in sites], allow_unused=True, materialize_grads=True)
     for site, grad in zip(sites, grads, strict=True):
-        if not grad.isfinite().all():
-            raise ValueError(f"the gradient of the logit difference is not finite at {site}")
+        _check_finite(site, grad)
     return {site: grad[0].detach() for site, grad in zip(sites, grads, strict=True)}
+
+
+def _check_finite(site: str, grad: Tensor) -> None:
+    if not grad.isfinite().all():
+        raise ValueError(f"the gradient of the logit difference is not finite at {site}")
 
 
 def _normalised(weight: Tensor, prompts: PromptSet) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,17 +14,23 @@ from faithcheck.prompts import PromptSet
 
 
 class CompiledCircuit:
-    """`nodes`: (site, node of the whole model) of every kept node, in the order of the model's sites.
-
-    Captured patterns hold only the heads with a kept attn_v node, in ascending order.
-    """
+    """Captured patterns hold only the heads with a kept attn_v node, in ascending order."""
 
     def __init__(self, model: Model, circuit: Circuit, trainable: bool = False):
         self.circuit = circuit
-        self.nodes = [(site, int(n)) for site in model.sites for n in circuit.keep[site].nonzero().flatten()]
         self._keep = {site: circuit.keep[site].to(model.device) for site in model.sites}
         self._restricts, self._trainable = hasattr(model, "restrict"), trainable
         self.model = model.restrict(self._keep, circuit.ablation, trainable) if self._restricts else model
+
+    @cached_property
+    def nodes(self) -> list[tuple[str, int]]:
+        """(site, node of the whole model) of every kept node, in the order of the model's sites."""
+        return [(site, node) for site, kept in self._keep.items() for node in kept.nonzero().flatten().tolist()]
+
+    @cached_property
+    def _rank(self) -> dict[str, list[int]]:
+        """{site: a kept node's place among the kept ones, by node}."""
+        return {site: (kept.cumsum(0) - 1).tolist() for site, kept in self._keep.items()}
 
     def run(
         self,
@@ -56,15 +63,15 @@ class CompiledCircuit:
 
     def without(self, groups: Sequence[Sequence[tuple[str, int]]]) -> dict[str, Tensor]:
         """Masks over the kept nodes, one member a group, each with the group's nodes off: {site: [member, kept]}."""
-        rank = {site: kept.cumsum(0) - 1 for site, kept in self._keep.items()}
-        masks: dict[str, Tensor] = {}
+        off: dict[str, list[tuple[int, int]]] = {}
         for member, group in enumerate(groups):
             for site, node in group:
-                if site not in masks:
-                    masks[site] = torch.ones(
-                        len(groups), self.size(site), device=self.model.device, dtype=self.model.dtype
-                    )
-                masks[site][member, int(rank[site][node])] = 0.0
+                off.setdefault(site, []).append((member, self._rank[site][node]))
+        masks = {}
+        for site, pairs in off.items():
+            mask = torch.ones(len(groups), self.size(site), dtype=self.model.dtype)
+            mask[tuple(torch.tensor(pairs).T)] = 0.0
+            masks[site] = mask.to(self.model.device)
         return masks
 
     def _widen(self, site: str, value: Tensor | None) -> Tensor:

@@ -58,54 +58,60 @@ class Cutter:
         With `whole_curve` false the grid stops at its first success.
         """
         flat = scores.flat(self.model)
+        order = ranked(flat)
         sizes = candidate_sizes(flat)
         grid = log_grid(sizes)
         losses: dict[int, float] = {}
         first = None
         for size in grid:
-            losses[size] = self.loss_at(flat, size)
+            losses[size] = self._loss_at(order, size)
             if first is None and losses[size] <= self.target_loss:
                 first = size
                 if not whole_curve:
                     break
         if first is not None:
-            self._bisect(flat, sizes, grid, first, losses)
+            self._bisect(order, sizes, grid, first, losses)
         met = [size for size, loss in losses.items() if loss <= self.target_loss]
         size = min(met) if met else int((flat > 0).sum())
         if size not in losses:
-            losses[size] = self.loss_at(flat, size)
+            losses[size] = self._loss_at(order, size)
         loss = losses[size]
         return Cut(
-            circuit_of(self.model, flat, size, self.ablation, self.norms),
+            circuit_of(self.model, order, size, self.ablation, self.norms),
             loss,
             loss <= self.target_loss,
             tuple(sorted(losses.items())),
         )
 
-    def loss_at(self, flat: Tensor, size: int) -> float:
-        """Mean loss over the prompts of the circuit of the `size` highest scores."""
-        compiled = CompiledCircuit(self.model, circuit_of(self.model, flat, size, self.ablation, self.norms))
+    def _loss_at(self, order: Tensor, size: int) -> float:
+        """Mean loss over the prompts of the circuit of the first `size` nodes."""
+        compiled = CompiledCircuit(self.model, circuit_of(self.model, order, size, self.ablation, self.norms))
         logits = compiled.run(self.prompts, norm_scales=self.norm_scales).logits
         return float(prompt_losses(logits, self.prompts.targets, self.prompts.distractors, self.loss).mean())
 
-    def _bisect(self, flat: Tensor, sizes: list[int], grid: list[int], first: int, losses: dict[int, float]) -> None:
+    def _bisect(self, order: Tensor, sizes: list[int], grid: list[int], first: int, losses: dict[int, float]) -> None:
         below = [size for size in grid if size < first]
         low, high = (sizes.index(below[-1]) if below else -1), sizes.index(first)
         while high - low > 1:
             middle = (low + high) // 2
-            losses[sizes[middle]] = self.loss_at(flat, sizes[middle])
+            losses[sizes[middle]] = self._loss_at(order, sizes[middle])
             if losses[sizes[middle]] <= self.target_loss:
                 high = middle
             else:
                 low = middle
 
 
+def ranked(flat: Tensor) -> Tensor:
+    """int[node]: the nodes from the highest of the flat scores down, float[node] over all sites in order."""
+    return flat.argsort(descending=True, stable=True)
+
+
 def circuit_of(
-    model: Model, flat: Tensor, size: int, ablation: Ablation | None = None, norms: Norms = "live"
+    model: Model, order: Tensor, size: int, ablation: Ablation | None = None, norms: Norms = "live"
 ) -> Circuit:
-    """The circuit of the `size` highest of the flat scores, float[node] over all sites in order."""
-    kept = torch.zeros(len(flat), dtype=torch.bool)
-    kept[flat.argsort(descending=True, stable=True)[:size]] = True
+    """The circuit of the first `size` nodes of an order of all, as of `ranked`."""
+    kept = torch.zeros(len(order), dtype=torch.bool)
+    kept[order[:size]] = True
     parts = kept.split([site.size for site in model.sites.values()])
     return Circuit(dict(zip(model.sites, parts, strict=True)), ablation or Ablation(), norms)
 

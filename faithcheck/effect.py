@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from faithcheck.importance import Groups, Importance, group_falls
+from faithcheck.batches import Groups
+from faithcheck.importance import Importance, group_falls
 from faithcheck.losses import LossKind
 from faithcheck.thresholds import NEGLIGIBLE
 
@@ -59,10 +60,9 @@ def lost(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | Non
     Raises as `group_falls` does.
     """
     kinds: set[LossKind] = {"binary", subject.bench.loss}
-    everything = [list(subject.compiled.nodes)]
-    whole = {kind: group_falls(subject, everything, None, kind) for kind in sorted(kinds)}
+    whole = group_falls(subject, [subject.compiled.nodes], None, sorted(kinds))
     whole = {kind: falls for kind, falls in whole.items() if falls.mean()[0] >= NEGLIGIBLE}
-    return Lost({kind: group_falls(subject, groups, baselines, kind) for kind in whole}, whole)
+    return Lost(group_falls(subject, groups, baselines, list(whole)) if whole else {}, whole)
 
 
 def model_activations(subject: Subject) -> dict[str, Tensor]:

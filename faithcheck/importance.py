@@ -18,16 +18,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from faithcheck.batches import Groups, batches
 from faithcheck.losses import LossKind, prompt_log_odds
 
 if TYPE_CHECKING:
-    from faithcheck.compiled import CompiledCircuit
     from faithcheck.subject import Subject
 
 MOST_LEFT_OUT = 512
 """Above this many groups the gradient stands in."""
-_FLOATS = 1 << 23
-"""About how many activations one batch of left-out members may hold."""
 _NAMED = 3
 """Nodes of a group that an error names."""
 
@@ -49,72 +47,64 @@ class Importance:
         return self.under(np.full((1, n), 1 / n))[0]
 
 
-Groups = Sequence[Sequence[tuple[str, int]]]
-"""Groups of kept nodes (site, node)."""
-
-
 def group_importance(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None = None) -> Importance:
     """The importance of groups on the held-out prompts; by gradient above MOST_LEFT_OUT of them.
 
     Arguments and errors as of `group_falls`, with the log-odds of the task's loss.
     """
+    kind = subject.bench.loss
     if len(groups) <= MOST_LEFT_OUT:
-        return group_falls(subject, groups, baselines, subject.bench.loss)
-    odds = _LogOdds(subject, baselines, subject.bench.loss)
-    return Importance(odds.finite(groups, _gradients(odds, groups)), by_gradient=True)
+        return group_falls(subject, groups, baselines, [kind])[kind]
+    found = _gradients(subject, groups, baselines)
+    _check_finite(groups, baselines, found)
+    return Importance(found, by_gradient=True)
 
 
-def group_falls(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None, kind: LossKind) -> Importance:
-    """How far the log-odds of a kind fall without each group, however many there are.
+def group_falls(
+    subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None, kinds: Sequence[LossKind]
+) -> dict[LossKind, Importance]:
+    """How far the log-odds of each kind fall without each group, however many there are.
 
     baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}; None is 0.
     Raises ValueError where the log-odds without a group are no finite number.
     """
-    odds = _LogOdds(subject, baselines, kind)
-    return Importance(odds.finite(groups, _falls(odds, groups)), by_gradient=False)
+    prompts, scales, compiled = subject.bench.prompts("test"), subject.bench.scales("test"), subject.compiled
+    whole = _log_odds(subject, subject.frozen_run.logits, kinds)
+    found = torch.zeros(len(kinds), len(groups), len(prompts), dtype=torch.float64)
+    for places in batches(subject, groups):
+        masks = compiled.without([groups[place] for place in places])
+        taken = {site: _of_members(baseline, places) for site, baseline in (baselines or {}).items() if site in masks}
+        run = compiled.run(prompts, masks=masks, baselines=taken, norm_scales=scales)
+        found[:, places] = (whole - _log_odds(subject, run.logits, kinds)).double().cpu()
+    by_kind = dict(zip(kinds, found.numpy(), strict=True))
+    for falls in by_kind.values():
+        _check_finite(groups, baselines, falls)
+    return {kind: Importance(falls, by_gradient=False) for kind, falls in by_kind.items()}
 
 
-@dataclass(frozen=True)
-class _LogOdds:
-    """The answer's log-odds in the circuit under masks, with the model's own norm scales."""
-
-    subject: Subject
-    baselines: Mapping[str, Tensor] | None
-    kind: LossKind
-
-    def under(self, compiled: CompiledCircuit, masks: Mapping[str, Tensor]) -> Tensor:
-        """float[member, prompt]."""
-        prompts, scales = self.subject.bench.prompts("test"), self.subject.bench.scales("test")
-        run = compiled.run(prompts, masks=masks, baselines=self.baselines, norm_scales=scales)
-        return prompt_log_odds(run.logits, prompts.targets, prompts.distractors, self.kind)
-
-    def finite(self, groups: Groups, found: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """What was found for each group. Raises ValueError with the name of one for which it is not finite."""
-        for group, row in zip(groups, found, strict=True):
-            if not np.isfinite(row).all():
-                names = [f"{site} {node}" for site, node in group]
-                which = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-                how = "without" if self.baselines is None else "with another activation of"
-                raise ValueError(f"the answer's log-odds {how} {which} are not finite")
-        return found
+def _log_odds(subject: Subject, logits: Tensor, kinds: Sequence[LossKind]) -> Tensor:
+    """The answer's log-odds on the held-out prompts, float[kind, member, prompt]."""
+    prompts = subject.bench.prompts("test")
+    return torch.stack([prompt_log_odds(logits, prompts.targets, prompts.distractors, kind) for kind in kinds])
 
 
-def _falls(odds: _LogOdds, groups: Groups) -> npt.NDArray[np.float64]:
-    subject, compiled = odds.subject, odds.subject.compiled
-    whole = odds.under(compiled, {})
-    width = subject.bench.prompts("test").tokens.numel() * max(64, subject.circuit.size)
-    step = max(1, _FLOATS // width)
-    rows = [
-        whole - odds.under(compiled, compiled.without(groups[start : start + step]))
-        for start in range(0, len(groups), step)
-    ]
-    return torch.cat(rows).double().cpu().numpy() if rows else np.zeros((0, whole.shape[1]))
+def _of_members(baseline: Tensor, places: list[int]) -> Tensor:
+    return baseline[places] if baseline.dim() == 4 and len(baseline) > 1 else baseline
 
 
-def _gradients(odds: _LogOdds, groups: Groups) -> npt.NDArray[np.float64]:
+def _check_finite(groups: Groups, baselines: Mapping[str, Tensor] | None, found: npt.NDArray[np.float64]) -> None:
+    """Raises ValueError with the name of a group for which what was found is not finite."""
+    for group, row in zip(groups, found, strict=True):
+        if not np.isfinite(row).all():
+            names = [f"{site} {node}" for site, node in group]
+            which = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+            how = "without" if baselines is None else "with another activation of"
+            raise ValueError(f"the answer's log-odds {how} {which} are not finite")
+
+
+def _gradients(subject: Subject, groups: Groups, baselines: Mapping[str, Tensor] | None) -> npt.NDArray[np.float64]:
     """d log-odds / d mask, the mask shared by the positions of a prompt: float[group, prompt]."""
-    subject = odds.subject
-    prompts, compiled = subject.bench.prompts("test"), subject.differentiable
+    prompts, scales, compiled = subject.bench.prompts("test"), subject.bench.scales("test"), subject.differentiable
     sites = [site for site in compiled.circuit.keep if compiled.size(site)]
     shape = (1, len(prompts), 1)
     masks = {
@@ -123,9 +113,13 @@ def _gradients(odds: _LogOdds, groups: Groups) -> npt.NDArray[np.float64]:
         )
         for s in sites
     }
-    total = odds.under(compiled, masks).sum()
+    run = compiled.run(prompts, masks=masks, baselines=baselines, norm_scales=scales)
+    total = _log_odds(subject, run.logits, [subject.bench.loss]).sum()
     found = torch.autograd.grad(total, [masks[s] for s in sites], allow_unused=True, materialize_grads=True)
-    grads: dict[str, Tensor] = dict(zip(sites, found, strict=True))
-    rank = {node: i for site in sites for i, node in enumerate(n for n in compiled.nodes if n[0] == site)}
-    rows = [sum((grads[site][0, :, 0, rank[site, n]] for site, n in group), torch.zeros(())) for group in groups]
+    by_node = {
+        node: row
+        for site, grad in zip(sites, found, strict=True)
+        for node, row in zip((n for n in compiled.nodes if n[0] == site), grad[0, :, 0].T, strict=True)
+    }
+    rows = [sum((by_node[node] for node in group), torch.zeros(())) for group in groups]
     return torch.stack(rows).double().cpu().numpy()

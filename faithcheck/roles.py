@@ -7,7 +7,7 @@ activation between two levels, in standard deviations over all prompts at that p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -85,10 +85,11 @@ class NodeRecords:
     def _role_changes(self, weights: Floats, shape: tuple[int, ...]) -> tuple[Flags, Flags]:
         flips, vanishes = np.zeros(shape, bool), np.zeros(shape, bool)
         for role in self.roles:
-            circuit, model = (effect(v, weights, role.one, role.other) for v in (role.circuit, role.model))
-            has = role.bears & (np.abs(circuit) >= EFFECT)
-            flips |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
-            vanishes |= has & (np.abs(model) < NO_EFFECT)
+            on = role.bears
+            circuit, model = (effect(v[on], weights, role.one, role.other) for v in (role.circuit, role.model))
+            has = np.abs(circuit) >= EFFECT
+            flips[:, on] |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
+            vanishes[:, on] |= has & (np.abs(model) < NO_EFFECT)
         return flips, vanishes
 
 
@@ -99,7 +100,7 @@ def effect(values: Floats, weights: Floats, one: Flags, other: Flags) -> Floats:
     """
     mean, square = weights @ values.T, weights @ np.square(values).T
     variance = np.maximum(square - mean * mean, 0.0)
-    groups = [((weights * g) @ values.T, (weights * g).sum(1, keepdims=True)) for g in (one, other)]
+    groups = [(weights[:, g] @ values[:, g].T, weights[:, g].sum(1, keepdims=True)) for g in (one, other)]
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = groups[0][0] / groups[0][1] - groups[1][0] / groups[1][1]
         standardised = difference / np.sqrt(variance)
@@ -112,28 +113,22 @@ def node_records(subject: Subject) -> NodeRecords:
 
     Raises ValueError where an activation in circuit or model is no finite number.
     """
-    bench, prompts = subject.bench, subject.bench.prompts("test")
-    sites = list(subject.positions)
-    circuit = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=sites).captured
-    model = bench.model_run("test").captured
-    kept = {site: subject.circuit.keep[site].nonzero().flatten().to(bench.model.device) for site in sites}
-    x = torch.cat([_whole(circuit, s, prompts) for s in sites], -1)
-    y = torch.cat([_whole(model, s, prompts)[..., kept[s]] for s in sites], -1)
-    w = torch.cat([subject.positions[s] for s in sites], -1)
-    x, y, w = x.double(), y.double(), w.double()
+    prompts = subject.bench.prompts("test")
+    moments, places = [], []
+    for site, w in subject.positions.items():
+        a, b = _compared(subject, site)
+        values = (a, b, a * a, b * b, a * b, (a.sign() == b.sign()).double())
+        moments.append([(w.double() * value).sum(1).T.cpu().numpy() for value in values])
+        places.append([_at_place(prompts, place, a, b, w) for place in prompts.roles.values()])
+    x, y, xx, yy, xy, same_sign = (np.concatenate(rows) for rows in zip(*moments, strict=True))
+    return NodeRecords(x, y, xx, yy, xy, same_sign, tuple(_roles(prompts, places)))
 
-    def per_prompt(values: Tensor) -> Floats:
-        return (w * values).sum(1).T.cpu().numpy()
 
-    return NodeRecords(
-        x=per_prompt(x),
-        y=per_prompt(y),
-        xx=per_prompt(x * x),
-        yy=per_prompt(y * y),
-        xy=per_prompt(x * y),
-        same_sign=per_prompt((x.sign() == y.sign()).double()),
-        roles=tuple(_roles(prompts, x, y, w)),
-    )
+def _compared(subject: Subject, site: str) -> tuple[Tensor, Tensor]:
+    """The kept nodes of a site in the circuit and in the model, float64[prompt, pos, kept node]."""
+    prompts, captured = subject.bench.prompts("test"), subject.bench.model_run("test").captured
+    kept = subject.circuit.keep[site].nonzero().flatten().to(subject.bench.model.device)
+    return _whole(subject.activations, site, prompts).double(), _whole(captured, site, prompts)[..., kept].double()
 
 
 def _whole(captured: Mapping[str, Tensor], site: str, prompts: PromptSet) -> Tensor:
@@ -145,12 +140,19 @@ def _whole(captured: Mapping[str, Tensor], site: str, prompts: PromptSet) -> Ten
     return value
 
 
-def _roles(prompts: PromptSet, x: Tensor, y: Tensor, w: Tensor) -> Iterator[Role]:
+def _at_place(prompts: PromptSet, place: Tensor, x: Tensor, y: Tensor, w: Tensor) -> tuple[Floats, Floats, Flags]:
+    """A site at a role-bearing position: activations in circuit and model, float[node, prompt], and who bears it."""
     rows = torch.arange(len(prompts), device=x.device)
-    for place in prompts.roles.values():
-        circuit, model = (v[rows, place].T.cpu().numpy() for v in (x, y))
-        even = 1 / (prompts.positions + 1)
-        bears = ((w[rows, place] / even[:, None]).mean(0) >= BEARS).cpu().numpy()
+    circuit, model = (v[rows, place].T.cpu().numpy() for v in (x, y))
+    even = 1 / (prompts.positions + 1)
+    bears = ((w[rows, place].double() / even[:, None]).mean(0) >= BEARS).cpu().numpy()
+    return circuit, model, bears
+
+
+def _roles(prompts: PromptSet, places: Sequence[Sequence[tuple[Floats, Floats, Flags]]]) -> Iterator[Role]:
+    """The roles of all nodes, from what every site is at every place."""
+    for sites in zip(*places, strict=True):
+        circuit, model, bears = (np.concatenate(parts) for parts in zip(*sites, strict=True))
         for one, other in _contrasts(prompts):
             yield Role(circuit, model, bears, one, other)
 

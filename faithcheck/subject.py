@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -27,6 +27,7 @@ class Subject:
     seed: int | None = None
     cut: Cut | None = None
     scores: NodeScores | None = None
+    _runs: dict[str, Run] = field(default_factory=dict)
 
     @cached_property
     def reached(self) -> bool:
@@ -55,7 +56,26 @@ class Subject:
 
     def run(self, split: str = "test") -> Run:
         """The circuit as it was found, on a split."""
-        return self.compiled.run(self.bench.prompts(split), norm_scales=self.own_scales(split))
+        if split not in self._runs:
+            prompts = self.bench.prompts(split)
+            self._runs[split] = self.compiled.run(prompts, norm_scales=self.own_scales(split))
+        return self._runs[split]
+
+    @cached_property
+    def frozen_run(self) -> Run:
+        """The circuit under the model's own norm scales, on the held-out prompts."""
+        return self.compiled.run(self.bench.prompts("test"), norm_scales=self.bench.scales("test"))
+
+    @cached_property
+    def activations(self) -> dict[str, Tensor]:
+        """What the sites with a kept node, and the patterns of the used heads, are in the circuit.
+
+        As `Run.captured` has them, on the held-out prompts, under the model's own norm scales.
+        """
+        sites = {name: site for name, site in self.bench.model.sites.items() if self.compiled.size(name)}
+        patterns = [f"{site.layer}.attn_pattern" for site in sites.values() if site.kind == "attn_v"]
+        prompts, scales = self.bench.prompts("test"), self.bench.scales("test")
+        return dict(self.compiled.run(prompts, norm_scales=scales, capture=[*sites, *patterns]).captured)
 
     def losses(self, run: Run, split: str = "test") -> Tensor:
         """float[prompt]: the task's loss of a run with one member."""

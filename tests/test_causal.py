@@ -100,7 +100,7 @@ def test_each_node_has_its_own_weights_and_only_sites_with_kept_nodes_appear(tmp
 def test_a_query_of_an_early_head_counts_by_that_heads_own_contribution(tmp_path):
     # Both heads write to one node. Head 1 has 100 x the values, but head 0 is weighed by its own z alone (in float32).
     found = subject(tmp_path, (VALUE, 100 * VALUE.abs()), ((1.0,), (-1.0,)), kept={**KEPT, "attn_v": [0, 1]})
-    woman, man = (head_query_weights(found, 0, [("0.attn_v", 0)])[row].tolist() for row in first_rows(found))
+    woman, man = (head_query_weights(found, 0, [[("0.attn_v", 0)]])[0][row].tolist() for row in first_rows(found))
     assert woman == pytest.approx([1.5 / (1.5 + 4 / 3), (4 / 3) / (1.5 + 4 / 3)], rel=1e-4)
     assert man == pytest.approx([1.5 / (1.5 + 2 / 3), (2 / 3) / (1.5 + 2 / 3)], rel=1e-4)
 
@@ -111,19 +111,19 @@ def test_contributions_of_a_head_that_cancel_at_a_position_do_not_count_there(tm
         tmp_path, out=((1.0, 1.0),), kept={**KEPT, "attn_out": [0, 1], "l1_attn_v": [0, 1], "l1_attn_out": [0, 1]}
     )
     found.bench.model.read[1] = -found.bench.model.read[0]
-    assert head_query_weights(found, 0, [("0.attn_v", 0)])[0].tolist() == pytest.approx([0.5, 0.5])
+    assert head_query_weights(found, 0, [[("0.attn_v", 0)]])[0][0].tolist() == pytest.approx([0.5, 0.5])
 
 
 def test_a_head_of_the_last_layer_counts_at_the_answer_only(tmp_path):
     templates = ("{name} {action}", "{name} and {action}")
     found = subject(tmp_path, templates=templates, pool=False, kept={"attn_v": [0], "attn_out": [0]})
-    weights = head_query_weights(found, 0, [("0.attn_v", 0)])
+    weights = head_query_weights(found, 0, [[("0.attn_v", 0)]])[0]
     assert torch.equal(weights, at_answer(found.bench.prompts("test")))
 
 
 def test_a_head_whose_outputs_are_all_cut_off_counts_its_visible_queries_alike(tmp_path):
     found = subject(tmp_path, kept={"attn_v": [0], "l1_attn_v": [0], "l1_attn_out": [0]})
-    assert head_query_weights(found, 0, [("0.attn_v", 0)])[0].tolist() == [0.5, 0.5]
+    assert head_query_weights(found, 0, [[("0.attn_v", 0)]])[0][0].tolist() == [0.5, 0.5]
 
 
 def test_visible_positions_end_with_the_answer(tmp_path):
@@ -159,5 +159,5 @@ def test_a_restricted_and_a_masked_circuit_have_the_same_weights(tmp_path, norms
         assert torch.allclose(weight, masked.positions[site], atol=1e-4), site
         assert weight.sum(1).flatten().tolist() == pytest.approx([1.0] * weight[:, 0].numel(), abs=1e-5)
     kept = [node for node in restricted.compiled.nodes if node[0] == "0.attn_v"]
-    one, other = (head_query_weights(subject, 0, kept[:2]) for subject in (restricted, masked))
+    one, other = (head_query_weights(subject, 0, [kept[:2]]) for subject in (restricted, masked))
     assert torch.allclose(one, other, atol=1e-4)

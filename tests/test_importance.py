@@ -22,7 +22,7 @@ from fake_models import (
 )
 from fake_models import readout_subject as subject
 
-from faithcheck import importance
+from faithcheck import batches, importance
 from faithcheck.importance import Importance
 
 
@@ -124,11 +124,13 @@ def test_the_log_odds_are_of_the_tasks_loss_unless_another_is_named(tmp_path):
     # "when" has logit 0, so that under the full loss less than 1 is lost.
     full = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0))
     groups = [[("0.mlp_neuron", 0)]]
-    assert importance.group_falls(full, groups, None, "binary").mean() == pytest.approx([1])
+    assert importance.group_falls(full, groups, None, ["binary"])["binary"].mean() == pytest.approx([1])
     assert importance.group_importance(full, groups).mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
     binary = subject(tmp_path, [1.0, 2.0], base=answers_only(when=0.0), loss="binary")
     assert importance.group_importance(binary, groups).mean() == pytest.approx([1])
-    assert importance.group_falls(binary, groups, None, "full").mean() == pytest.approx([1.2986 - 0.6867], abs=2e-4)
+    assert importance.group_falls(binary, groups, None, ["full"])["full"].mean() == pytest.approx(
+        [1.2986 - 0.6867], abs=2e-4
+    )
 
 
 def test_importance_under_drawn_weights_is_that_of_the_drawn_prompts():
@@ -179,7 +181,7 @@ def test_the_gradient_of_a_group_is_the_sum_over_its_nodes_of_the_circuit(tmp_pa
 def test_many_groups_are_left_out_in_batches_with_the_same_result(tmp_path, monkeypatch):
     found = subject(tmp_path, [1.0, 2.0, 0.5])
     at_once = found.importance([[node] for node in found.compiled.nodes]).per_prompt
-    monkeypatch.setattr(importance, "_FLOATS", 1)
+    monkeypatch.setattr(batches, "_FLOATS", 1)
     assert found.importance([[node] for node in found.compiled.nodes]).per_prompt == pytest.approx(at_once)
 
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_models import random_tensors, small_config
 
-from faithcheck import causal, importance
+from faithcheck import batches, causal, importance
 from faithcheck.ablation import Ablation
 from faithcheck.checks.attention_agreement import AttentionAgreement
 from faithcheck.checks.generalization import Generalization
@@ -268,10 +268,9 @@ def test_no_estimate_depends_on_the_order_of_the_nodes(task, made, usual, which,
 @few
 def test_no_estimate_depends_on_how_batches_are_split(task, made, usual, prompts, members, norms):
     home = bench(task, made, norms)
-    width = home.prompts("test").tokens.numel() * max(64, subject(home, made).circuit.size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(causal, "_PROMPTS", prompts)
-        patch.setattr(importance, "_FLOATS", members * width)
+        patch.setattr(batches, "_FLOATS", members * batches._held(subject(home, made)))
         same(measured(home, made), usual[norms])
 
 

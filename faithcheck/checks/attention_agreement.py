@@ -105,18 +105,14 @@ def compare_heads(
     """Every used head, and as evidence the patterns of circuit and model on the first prompts."""
     from faithcheck.causal import head_query_weights
 
-    bench = subject.bench
-    prompts = bench.prompts("test")
-    layers = sorted({layer for layer, _ in values})
-    capture = [f"{layer}.attn_pattern" for layer in layers]
-    run = subject.compiled.run(prompts, norm_scales=bench.scales("test"), capture=capture)
     heads, evidence = [], {}
-    for layer, name in zip(layers, capture, strict=True):
-        circuit, model = run.captured[name][0], bench.model_run("test").captured[name][0]
-        for row, head in enumerate(sorted(h for at, h in values if at == layer)):
-            weights = head_query_weights(subject, layer, values[layer, head])
+    for layer in sorted({layer for layer, _ in values}):
+        name, used = f"{layer}.attn_pattern", sorted(head for at, head in values if at == layer)
+        circuit, model = subject.activations[name][0], subject.bench.model_run("test").captured[name][0]
+        weights = head_query_weights(subject, layer, [values[layer, head] for head in used])
+        for row, head in enumerate(used):
             pair = (circuit[:, row], model[:, head])
-            heads.append(_compare(layer, head, *pair, weights))
+            heads.append(_compare(layer, head, *pair, weights[row]))
             for side, pattern in zip(("circuit", "model"), pair, strict=True):
                 evidence[f"pattern/{layer}.{head}/{side}"] = pattern[:_SHOWN].clone()
     return heads, evidence

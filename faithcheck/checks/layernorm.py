@@ -25,8 +25,8 @@ class LayerNorm:
         bench = subject.bench
         if not bench.model.norms:
             return Measurement(not_applicable="the model has no norm")
-        prompts, scales, resampling = bench.prompts("test"), bench.scales("test"), bench.resampling("test")
-        frozen = subject.losses(subject.compiled.run(prompts, norm_scales=scales)).double().cpu().numpy()
+        resampling = bench.resampling("test")
+        frozen = subject.losses(subject.frozen_run).double().cpu().numpy()
         ratios = rms_ratios(subject)
         metrics = [Metric("frozen_loss", resampling.mean(frozen), subject.seed)]
         metrics += [

@@ -58,15 +58,15 @@ def _curve(subject: Subject) -> dict[str, Tensor]:
     """Size and loss on the validation prompts, float[size, 2]; edges as a third column where they are countable."""
     import torch
 
-    from faithcheck.cutting import circuit_of
+    from faithcheck.cutting import circuit_of, ranked
 
     if subject.cut is None or subject.scores is None:
         return {}
     rows: list[tuple[float, ...]] = list(subject.cut.curve)
     model = subject.bench.model
     if hasattr(model, "count_edges"):
-        flat = subject.scores.flat(model)
-        keeps = [circuit_of(model, flat, int(size)).keep for size, _ in subject.cut.curve]
+        order = ranked(subject.scores.flat(model))
+        keeps = [circuit_of(model, order, int(size)).keep for size, _ in subject.cut.curve]
         edges = [model.count_edges({site: kept.to(model.device) for site, kept in keep.items()}) for keep in keeps]
         rows = [(*row, float(count)) for row, count in zip(rows, edges, strict=True)]
     return {"curve": torch.tensor(rows, dtype=torch.float64)}
