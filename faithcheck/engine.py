@@ -38,7 +38,7 @@ from faithcheck.subject import Subject
 from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8
-"""Seeds whose problems a method gets in one call: enough to fill its batches, and not so many that no progress is seen."""
+"""Seeds whose problems a method gets in one call: enough to fill its batches, few enough that progress is seen."""
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """When members of a batch take full gradients, and what they train on in between."""
 
+from itertools import chain, pairwise
+
 import pytest
 import torch
 from faithcheck_circuits.methods.active_set import SOONEST, ActiveSet
@@ -20,7 +22,7 @@ def gaps(schedule, now, steps=200):
         if 0 in due:
             full.append(step)
         schedule.after_full(due, now(step))
-    return [after - before for before, after in zip(full, full[1:], strict=False)]
+    return [after - before for before, after in pairwise(full)]
 
 
 def test_while_many_nodes_are_on_every_step_is_a_full_one():
@@ -72,4 +74,5 @@ def test_members_alike_in_size_step_together_and_large_ones_not_at_all():
 
 @pytest.mark.parametrize("counts", [(0,), (0, 0), (0, 1, 2)])
 def test_members_without_nodes_are_grouped_too(counts):
-    assert sorted(sum((group.tolist() for group in settled(*counts).groups()), [])) == list(range(len(counts)))
+    groups = [group.tolist() for group in settled(*counts).groups()]
+    assert sorted(chain(*groups)) == list(range(len(counts)))

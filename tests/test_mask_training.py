@@ -1,6 +1,5 @@
 """One step of training masks: the loss it sees, the update it makes, and compact steps beside full ones."""
 
-import copy
 import math
 
 import pytest

@@ -67,7 +67,7 @@ class ActiveSet:
         return bool(shrunk.any())
 
     def groups(self) -> Iterator[Tensor]:
-        """int[member]: members that take compact steps, in ascending order of their active nodes, those alike together."""
+        """int[member]: the members that take compact steps, those alike in size together, in ascending order."""
         counts = self.active.sum(1).tolist()
         order = sorted((i for i, every in enumerate(self._every) if every > 1), key=lambda i: counts[i])
         start = 0

@@ -1,4 +1,4 @@
-"""What chance decides in training a mask: where it starts, and the prompts of each step. Both depend on the seed alone."""
+"""What chance decides in training a mask, by the seed alone: where it starts, and the prompts of each step."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from faithcheck.scales import norm_scales
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Prompts of some members: `tokens` and `positions` as `Model.run` takes them, with a member axis where members have
-    prompts of their own; `targets` and `distractors` int[member, prompt], places in `vocab`; norm scales if frozen.
+    """Prompts of some members: `tokens` and `positions` as `Model.run` takes them, with a member axis where members
+    have prompts of their own; `targets` and `distractors` int[member, prompt], places in `vocab`; scales if frozen.
     """
 
     tokens: Tensor
@@ -80,7 +80,7 @@ def _padded(rows: Sequence[Tensor]) -> Tensor:
 
 
 def _vocab(problems: Sequence[Problem]) -> tuple[Tensor | None, tuple[Tensor, Tensor]]:
-    """The tokens whose logits the loss needs, None for all; and int[member, prompt] targets and distractors among them."""
+    """The tokens whose logits the loss needs, None for all; int[member, prompt] targets and distractors among them."""
     targets, distractors = (
         _padded([getattr(p.prompts, name) for p in problems]) for name in ("targets", "distractors")
     )

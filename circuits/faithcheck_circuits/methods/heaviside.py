@@ -8,7 +8,7 @@ from torch import Tensor
 
 def heaviside(tau: Tensor, temperature: float) -> Tensor:
     """1 where tau >= 0, else 0; backward, the derivative of sigmoid(tau / temperature) (Gao et al. 2025, A.5)."""
-    return _Heaviside.apply(tau, temperature)  # type: ignore[no-any-return]
+    return _Heaviside.apply(tau, temperature)
 
 
 class _Heaviside(torch.autograd.Function):

@@ -80,7 +80,7 @@ class _Rows(torch.autograd.Function):
         return mixed, pattern
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, pattern, still = ctx.saved_tensors
         scale, mixed = 1 / math.sqrt(q.shape[2]), grads[0]

@@ -24,8 +24,8 @@ SMALL = 64 * 64
 
 
 class Matrix:
-    """weight: float[out, in]; bias: float[out]. The compressed forms are made on a CPU, where the weight wants no gradient
-    and few of its entries are not 0.
+    """weight: float[out, in]; bias: float[out]. The compressed forms are made on a CPU, where the weight wants no
+    gradient and few of its entries are not 0.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor):
@@ -74,7 +74,7 @@ class Matrix:
 
 
 class _Product(torch.autograd.Function):
-    """With a mask, only the rows that are on are multiplied, and only they send gradients on; the mask has all of its."""
+    """With a mask, only rows that are on are multiplied and send gradients on; the mask gets all of its gradient."""
 
     @staticmethod
     def forward(
@@ -98,7 +98,7 @@ class _Product(torch.autograd.Function):
         return product.add_(matrix.bias[:, None])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         active, before, mask, on, outputs = ctx.saved_tensors
         grad = ctx.matrix.transposed(grads[0], outputs)

@@ -20,7 +20,8 @@ from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetw
 class _Runnable:
     """What a whole and a restricted transformer share: names, sites, and `run`, which keeps no state between calls.
 
-    `own_prompts`: members may run on prompts of their own, tokens int[member, prompt, pos], positions int[member, prompt].
+    `own_prompts`: members may run on prompts of their own, tokens int[member, prompt, pos] and positions
+    int[member, prompt].
     """
 
     concurrent = True

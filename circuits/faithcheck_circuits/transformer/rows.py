@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Rows:
-    """row: int[member, slot]; filled: bool[member, slot], of which the others stand for no row; width: of the wider value.
+    """row: int[member, slot]; filled: bool[member, slot], where a row is meant at all; width: rows of the wider value.
 
     Values are float[member or 1, row or slot, pos, prompt].
     """
