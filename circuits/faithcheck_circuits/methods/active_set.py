@@ -15,7 +15,7 @@ COMPACT_BELOW = 0.3
 """A member takes compact steps only while less than this share of its nodes is on."""
 SOONEST = 4
 """Steps between full steps at first, once they are not taken every time; at least as many later."""
-REVIVES = 0.005
+REVIVES = 0.01
 """A full step that turns on more than this share of the nodes that are on calls for the next one sooner."""
 SHRUNK = 0.75
 """A member with less than this share of its active nodes on goes on with those."""

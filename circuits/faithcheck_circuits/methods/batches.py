@@ -16,7 +16,7 @@ from faithcheck_circuits.methods.workers import side_by_side
 if TYPE_CHECKING:
     from faithcheck_circuits.methods.sparse_prune import SparsePrune
 
-CPU_WIDTH = 8
+CPU_WIDTH = 4
 """Members of a batch on a CPU: more of them save little, and leave fewer batches to run side by side."""
 
 Run = tuple[Problem, float]

@@ -72,7 +72,7 @@ class Weights:
     def capture(self, tokens: Tensor, name: str) -> Tensor:
         """What a site or norm gives on tokens int[prompt, pos], with the weights as they are now; no member axis."""
         network = Network(self.config, self.tensors)
-        return forward(network, tokens, None, None, None, None, None, [name]).captured[name][0]
+        return forward(network, tokens, capture=[name]).captured[name][0]
 
 
 def used(site: str, vector: Tensor) -> Nodes:

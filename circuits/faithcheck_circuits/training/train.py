@@ -53,7 +53,7 @@ def train(recipe: Recipe, config: Config, text: StoryText, tensors: dict[str, Te
 
 
 def _loss(network: Network, rows: Tensor) -> Tensor:
-    logits = forward(network, rows[:, :-1], None, None, None, None, None, ()).logits[0]
+    logits = forward(network, rows[:, :-1]).logits[0]
     return F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten())
 
 

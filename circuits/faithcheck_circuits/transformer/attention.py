@@ -1,116 +1,175 @@
-"""Causal attention with a sink, for activations float[member, node, pos, prompt].
+"""Causal attention with a sink, for activations float[member, head, channel, column].
 
 Prompts of tasks are a few tokens long: products of 7 x 16 matrices, thousands of them, for which a library's matrix
-product is many times slower than multiplying whole rows of prompts at once. Longer texts go through matrix products.
+product is many times slower than multiplying whole rows of columns at once. Longer texts go through matrix products.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SHORT = 512
-"""Up to this many pairs of a query and a key the products are taken prompt by prompt in rows."""
+from faithcheck_circuits.transformer.columns import Columns, Queries
+
+SHORT = 22
+"""Up to this many positions the products are taken in rows of columns."""
 _FLOATS = 1 << 18
 """About how many floats a step over some of the heads may hold: what fits in a core's cache."""
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, sink: Tensor, positions: Tensor | None, still: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The mixed values float[member, head, channel, query, prompt], and the pattern.
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    sink: Tensor,
+    columns: Columns,
+    queries: Sequence[Queries],
+    still: Tensor | None = None,
+) -> tuple[Tensor, list[Tensor]]:
+    """The mixed values float[member, head, channel, query], and of each part of the queries its pattern.
 
-    q: float[member, head, channel, query, prompt]; k and v the same with a key for a query; sink: float[member or 1,
-    head], the logit of a key whose value is 0. positions: int[prompt] or int[member, prompt], the one query's position,
-    or None where every position is a query. still: int[head], heads whose values are all 0, and the queries or the keys
-    too. The pattern is float[member, head, key + 1, query, prompt], the sink last;
-    on short prompts it leaves no graph.
+    q: float[member, head, channel, query]; k and v: float[member, head, channel, column]; sink: float[member or 1,
+    head], the logit of a key whose value is 0. still: int[head], heads whose values are all 0, and their queries or keys
+    too. A pattern is float[member, head, key + 1, query], the sink last; on short prompts it leaves no graph.
     """
-    seen = _seen(k, positions)
-    if q.shape[3] * k.shape[3] > SHORT:
-        return _by_matrices(q, k, v, sink, seen)
-    mixed, pattern = _Rows.apply(q, k, v, sink, seen, still)
-    return mixed, pattern
+    prompts, length = columns.place.shape
+    if columns.needed is None and (length > SHORT or q.device.type != "cpu"):
+        return _by_matrices(q, k, v, sink, prompts, queries)
+    members = max(map(len, (q, k, v, sink)))
+    q, k, v, sink = (t.expand(members, *t.shape[1:]) for t in (q, k, v, sink))
+    if still is None or not len(still):
+        mixed, *patterns = _Rows.apply(q, k, v, sink, queries)
+        return mixed, patterns
+    return _with_still(q, k, v, sink, queries, still)
 
 
-def _seen(k: Tensor, positions: Tensor | None) -> Tensor:
-    """bool[member or 1, 1, key, query, prompt or 1]: whether the query sees the key."""
-    key = torch.arange(k.shape[3], device=k.device)
-    if positions is None:
-        return (key[:, None] <= key)[None, None, :, :, None]
-    return key[:, None, None] <= torch.atleast_2d(positions)[:, None, None, None, :]
-
-
-def _by_matrices(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _by_matrices(
+    q: Tensor, k: Tensor, v: Tensor, sink: Tensor, prompts: int, queries: Sequence[Queries]
+) -> tuple[Tensor, list[Tensor]]:
+    """Columns are positions by prompts; the queries are all of them, or one of each prompt."""
+    q, k, v = (t.unflatten(-1, (-1, prompts)) for t in (q, k, v))
     scores = torch.einsum("mhcqp,mhckp->mphqk", q, k) / math.sqrt(q.shape[2])
-    scores = scores.masked_fill(~seen.permute(0, 4, 1, 3, 2), -torch.inf)
+    key = torch.arange(k.shape[3], device=k.device)
+    seen = (key <= key[:, None])[None, None] if queries[0].seen is None else queries[0].seen.transpose(1, 2)[:, :, None]
+    scores = scores.masked_fill(~seen[:, :, None], -torch.inf)
     column = sink[:, None, :, None, None].expand(*scores.shape[:-1], 1)
     pattern = torch.cat([scores, column], -1).softmax(-1)
-    mixed = torch.einsum("mphqk,mhckp->mhcqp", pattern[..., :-1], v)
-    return mixed, pattern.permute(0, 2, 4, 3, 1)
+    mixed = torch.einsum("mphqk,mhckp->mhcqp", pattern[..., :-1], v).flatten(-2)
+    whole = pattern.permute(0, 2, 4, 3, 1)
+    if queries[0].seen is not None:
+        return mixed, [whole.flatten(-2)]
+    return mixed, [torch.cat([whole[:, :, : pos + 1, pos], whole[:, :, -1:, pos]], 2) for pos in range(whole.shape[3])]
+
+
+def _with_still(
+    q: Tensor, k: Tensor, v: Tensor, sink: Tensor, queries: Sequence[Queries], still: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """A still head attends evenly and mixes nothing, though its values have a gradient."""
+    busy = torch.ones(q.shape[1], dtype=torch.bool).index_fill(0, still, False).nonzero().flatten()
+    order = torch.cat([busy, still]).argsort()
+    parts = [(heads, *(t.index_select(1, heads) for t in (q, k, v, sink))) for heads in (busy, still)]
+    (_, *moving), (_, _, _, values, sinks) = parts
+    mixed, *patterns = _Rows.apply(*moving, queries)
+    even, *flat = _Still.apply(values, sinks, queries)
+    both = [torch.cat([one, other], 1).index_select(1, order) for one, other in zip(patterns, flat, strict=True)]
+    return torch.cat([mixed, even], 1).index_select(1, order), both
 
 
 class _Rows(torch.autograd.Function):
-    """Some heads at a time, every product a multiplication of rows of prompts.
-
-    A still head mixes nothing and attends evenly; only its values have a gradient.
-    """
+    """Some heads at a time, every product a multiplication of rows of columns."""
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, seen: Tensor, still: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        members = max(map(len, (q, k, v, sink)))
-        q, k, v, sink = (t.expand(members, *t.shape[1:]) for t in (q, k, v, sink))
-        mixed, pattern = torch.zeros_like(q), q.new_empty(members, q.shape[1], k.shape[3] + 1, *q.shape[3:])
-        if still is not None:
-            even = q.new_zeros(members, len(still), *k.shape[3:4], *q.shape[3:]).masked_fill_(~seen, -torch.inf)
-            pattern[:, still] = _softmax(even, sink[:, still])
-        ctx.parts = list(_parts(q, k, still))
-        for some in ctx.parts:
-            scores = (q[:, some, :, None] * k[:, some, :, :, None]).sum(2).mul_(1 / math.sqrt(q.shape[2]))
-            pattern[:, some] = _softmax(scores.masked_fill_(~seen, -torch.inf), sink[:, some])
-            mixed[:, some] = (pattern[:, some, None, :-1] * v[:, some, :, :, None]).sum(3)
-        ctx.save_for_backward(q, k, v, pattern, still)
-        ctx.mark_non_differentiable(pattern)
-        return mixed, pattern
+        ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, queries: Sequence[Queries]
+    ) -> tuple[Tensor, ...]:
+        mixed, patterns = torch.empty_like(q), [_pattern_like(q, part) for part in queries]
+        for part, pattern, heads in _pieces(q, queries, patterns):
+            key, value = (_at(t[:, heads], part) for t in (k, v))
+            scores = (q[:, heads, :, None, part.at] * key).sum(2).mul_(1 / math.sqrt(q.shape[2]))
+            pattern[:, heads] = _softmax(scores, sink[:, heads], part)
+            mixed[:, heads, :, part.at] = (pattern[:, heads, None, :-1] * value).sum(3)
+        ctx.save_for_backward(q, k, v, *patterns)
+        ctx.queries = queries
+        ctx.mark_non_differentiable(*patterns)
+        return mixed, *patterns
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, pattern, still = ctx.saved_tensors
-        scale, mixed = 1 / math.sqrt(q.shape[2]), grads[0]
-        by_q, by_k, by_v = torch.zeros_like(q), torch.zeros_like(k), torch.empty_like(v)
-        for some in [] if still is None else still.split(_heads_at_once(q, k)):
-            by_v[:, some] = (pattern[:, some, None, :-1] * mixed[:, some, :, None]).sum(4)
-        for some in ctx.parts:
-            shares, grad = pattern[:, some, :-1], mixed[:, some, :, None]
-            by_v[:, some] = (shares[:, :, None] * grad).sum(4)
-            towards = (grad * v[:, some, :, :, None]).sum(2)
-            towards = (towards - (shares * towards).sum(2, keepdim=True)).mul_(shares).mul_(scale)
-            by_q[:, some] = (towards[:, :, None] * k[:, some, :, :, None]).sum(3)
-            by_k[:, some] = (towards[:, :, None] * q[:, some, :, None]).sum(4)
-        return by_q, by_k, by_v, None, None, None
+        q, k, v, *patterns = ctx.saved_tensors
+        by_q, by_k, by_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        scale = 1 / math.sqrt(q.shape[2])
+        for part, pattern, heads in _pieces(q, ctx.queries, patterns):
+            key, value = (_at(t[:, heads], part) for t in (k, v))
+            shares, grad = pattern[:, heads, :-1], grads[0][:, heads, :, None, part.at]
+            _add(by_v[:, heads], part, shares[:, :, None] * grad)
+            towards = (grad * value).sum(2)
+            towards = (towards - (shares * towards).sum(2, keepdim=True)).mul_(shares).mul_(scale)[:, :, None]
+            by_q[:, heads, :, part.at] = (towards * key).sum(3)
+            _add(by_k[:, heads], part, towards * q[:, heads, :, None, part.at])
+        return by_q, by_k, by_v, None, None
 
 
-def _softmax(scores: Tensor, sink: Tensor) -> Tensor:
-    """Over the keys of float[member, head, key, query, prompt] and the sink, float[member, head], as one more key."""
-    column = sink[:, :, None, None, None].expand(*scores.shape[:2], 1, *scores.shape[3:])
+class _Still(torch.autograd.Function):
+    """Heads that attend evenly to values that are all 0."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, sink: Tensor, queries: Sequence[Queries]) -> tuple[Tensor, ...]:
+        patterns = [
+            _softmax(sink.new_zeros(*sink.shape, *part.keys.shape), sink, part).contiguous() for part in queries
+        ]
+        ctx.queries, ctx.shape = queries, v.shape
+        ctx.save_for_backward(*patterns)
+        ctx.mark_non_differentiable(*patterns)
+        width = sum(part.keys.shape[1] for part in queries)
+        return v.new_zeros(*v.shape[:-1], width), *patterns
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        by_v = grads[0].new_zeros(ctx.shape)
+        for part, pattern, heads in _pieces(by_v, ctx.queries, ctx.saved_tensors):
+            _add(by_v[:, heads], part, pattern[:, heads, None, :-1] * grads[0][:, heads, :, None, part.at])
+        return by_v, None, None
+
+
+def _pieces(
+    x: Tensor, queries: Sequence[Queries], patterns: Sequence[Tensor]
+) -> Iterator[tuple[Queries, Tensor, slice]]:
+    """Each part of the queries with its pattern, and some heads at a time."""
+    for part, pattern in zip(queries, patterns, strict=True):
+        step = max(1, _FLOATS // max(1, len(x) * x.shape[2] * part.keys.numel()))
+        for start in range(0, x.shape[1], step):
+            yield part, pattern, slice(start, start + step)
+
+
+def _pattern_like(q: Tensor, part: Queries) -> Tensor:
+    return q.new_empty(*q.shape[:2], part.keys.shape[0] + 1, part.keys.shape[1])
+
+
+def _at(x: Tensor, part: Queries) -> Tensor:
+    """float[member, head, channel, key, query] of float[member, head, channel, column]."""
+    if part.leading:
+        return x[..., : part.keys.numel()].unflatten(-1, part.keys.shape)
+    return x.index_select(-1, part.keys.flatten()).unflatten(-1, part.keys.shape)
+
+
+def _add(into: Tensor, part: Queries, x: Tensor) -> None:
+    """Add float[member, head, channel, key, query] to the columns that the keys are."""
+    if part.leading:
+        into[..., : part.keys.numel()] += x.flatten(-2)
+    else:
+        into.index_add_(-1, part.keys.flatten(), x.flatten(-2))
+
+
+def _softmax(scores: Tensor, sink: Tensor, part: Queries) -> Tensor:
+    """Over the keys of float[member, head, key, query] that are seen, and the sink, float[member, head], the last key."""
+    if part.seen is not None:
+        scores = scores.masked_fill_(~part.seen[:, None], -torch.inf)
+    column = sink[:, :, None, None].expand(*scores.shape[:2], 1, scores.shape[3])
     return torch.cat([scores, column], 2).softmax(2)
-
-
-def _parts(q: Tensor, k: Tensor, still: Tensor | None) -> tuple[Tensor | slice, ...]:
-    """The heads that are not still, as many at a time as fit."""
-    heads, step = q.shape[1], _heads_at_once(q, k)
-    if still is None:
-        return tuple(slice(start, start + step) for start in range(0, heads, step))
-    busy = torch.ones(heads, dtype=torch.bool).index_fill(0, still, False)
-    return busy.nonzero().flatten().split(step) if bool(busy.any()) else ()
-
-
-def _heads_at_once(q: Tensor, k: Tensor) -> int:
-    return max(1, _FLOATS // max(1, len(q) * q.shape[2:].numel() * k.shape[3]))

@@ -1,6 +1,6 @@
 """A model's weight matrix times masked activations, at the cost of its nonzero weights or of the nodes that are on.
 
-Activations are float[member, node, pos, prompt]: a product then needs no transposition, whatever it multiplies by.
+Activations are float[member, node, column]: a product then needs no transposition, whatever it multiplies by.
 """
 
 from __future__ import annotations
@@ -42,12 +42,10 @@ class Matrix:
         """
         x = source.values
         if self.weight.requires_grad or self.bias.requires_grad:
-            product = _each(self.weight, source.masked().flatten(2)) + self.bias[:, None]
-        elif source.mask is None or source.on is None or len(source.mask) != len(x):
-            product = _Product.apply(source.masked().flatten(2), None, self, False, None, outputs)
-        else:
-            product = _Product.apply(x.flatten(2), source.mask, self, source.gelu, source.on, outputs)
-        return product.unflatten(2, x.shape[2:])
+            return _each(self.weight, source.masked()) + self.bias[:, None]
+        if source.mask is None or source.on is None or len(source.mask) != len(x):
+            return _Product.apply(source.masked(), None, self, False, None, outputs)  # type: ignore[no-any-return]
+        return _Product.apply(x, source.mask, self, source.gelu, source.on, outputs)  # type: ignore[no-any-return]
 
     def multiply(self, x: Tensor) -> Tensor:
         """W x for float[member, in, column]."""

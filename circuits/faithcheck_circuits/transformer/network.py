@@ -4,8 +4,8 @@ A network knows how tokens become a residual stream, how a site reads it through
 another, how a q, k or v site falls into heads, how a site is written back, and what the stream's logits are. `forward`
 composes these steps and does not know whether the network is whole or restricted (`restricted.py`).
 
-Inside, activations are float[member, node, pos, prompt]: nodes are rows, which are picked, added and multiplied as
-wholes, and softmax and attention run along the prompts.
+Inside, activations are float[member, node, column] (`columns.py`): nodes are rows, which are picked, added and
+multiplied as wholes, and softmax and attention run along the columns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from torch import Tensor
 
 from faithcheck_circuits.transformer.config import SOURCE, Config
 from faithcheck_circuits.transformer.matrix import Matrix
-from faithcheck_circuits.transformer.source import Source, at_positions
+from faithcheck_circuits.transformer.source import Source, at_columns
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The residual stream: `x` float[member, channel, pos, prompt]; `rest` float[member, pos, prompt], the sum of
-    squares of channels that `x` leaves out, None where it has all; `tokens` int[member or 1, pos, prompt].
+    """The residual stream: `x` float[member, channel, column]; `rest` float[member, column], the sum of squares of
+    channels that `x` leaves out, None where it has all; `tokens` int[member or 1, column].
     """
 
     x: Tensor
@@ -33,14 +33,14 @@ class Stream:
     tokens: Tensor
 
     def square(self) -> Tensor:
-        """The sum of squares over all channels, float[member, pos, prompt]."""
+        """The sum of squares over all channels, float[member, column]."""
         square = self.x.square().sum(1)
         return square if self.rest is None else square + self.rest
 
-    def at(self, positions: Tensor) -> Stream:
-        """One position of each prompt, the position axis kept with length 1."""
-        rest = None if self.rest is None else at_positions(self.rest, positions)
-        return Stream(at_positions(self.x, positions), rest, at_positions(self.tokens, positions))
+    def at(self, columns: Tensor) -> Stream:
+        """Some columns, int[query] or int[member, query]."""
+        rest = None if self.rest is None else at_columns(self.rest, columns)
+        return Stream(at_columns(self.x, columns), rest, at_columns(self.tokens, columns))
 
     def plus(self, x: Tensor) -> Stream:
         return Stream(self.x + x, self.rest, self.tokens)
@@ -61,12 +61,12 @@ class Network:
         }
 
     def stream(self, tokens: Tensor) -> Stream:
-        """Of int[member or 1, pos, prompt]."""
+        """Of int[member or 1, column]."""
         return Stream(self.tensors["embed"][tokens].movedim(-1, 1).contiguous(), None, tokens)
 
     def read(self, site: str, stream: Stream, norm: str) -> Tensor:
         """The residual channels that a site after a norm reads, times the norm's gain."""
-        return stream.x * self.tensors[f"{norm}.gain"][:, None, None]
+        return stream.x * self.tensors[f"{norm}.gain"][:, None]
 
     def select(self, site: str, x: Tensor) -> Tensor:
         """The site's nodes out of a value that covers all of them."""
@@ -81,11 +81,11 @@ class Network:
         return self._matrices[site].times(source, nodes_on)
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
-        """float[member, node, pos, prompt] -> float[member, head, channel, pos, prompt]."""
+        """float[member, node, column] -> float[member, head, channel, column]."""
         return x.unflatten(1, (-1, self.config.d_head))
 
     def merge_heads(self, layer: int, z: Tensor) -> Tensor:
-        """float[member, head, channel, pos, prompt] -> float[member, v node, pos, prompt]."""
+        """float[member, head, channel, column] -> float[member, v node, column]."""
         return z.flatten(1, 2)
 
     def sink(self, layer: int) -> Tensor:
@@ -97,7 +97,7 @@ class Network:
         return stream.plus(x)
 
     def logits(self, stream: Stream, vocab: Tensor | None) -> Tensor:
-        """float[member, prompt, pos, token], before they are divided by the last norm's scale."""
+        """float[member, column, token], before they are divided by the last norm's scale."""
         unembed = self.tensors["unembed"] if vocab is None else self.tensors["unembed"][vocab]
-        x = (stream.x * self.tensors["ln_f.gain"][:, None, None]).permute(0, 3, 2, 1)
-        return F.linear(x.flatten(0, 2), unembed).unflatten(0, x.shape[:3])
+        x = (stream.x * self.tensors["ln_f.gain"][:, None]).transpose(1, 2)
+        return F.linear(x.flatten(0, 1), unembed).unflatten(0, x.shape[:2])

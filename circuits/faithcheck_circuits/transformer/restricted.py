@@ -120,7 +120,7 @@ class RestrictedNetwork(Network):
     def read(self, site: str, stream: Stream, norm: str) -> Tensor:
         if self.config.activation_topk is not None:
             return super().read(site, stream, norm)
-        return self._rows[site].pick(stream.x) * self.tensors[f"{norm}.gain"][self.index[site]][:, :, None, None]
+        return self._rows[site].pick(stream.x) * self.tensors[f"{norm}.gain"][self.index[site]][:, :, None]
 
     def select(self, site: str, x: Tensor) -> Tensor:
         return (
@@ -130,15 +130,11 @@ class RestrictedNetwork(Network):
     def compute(self, site: str, source: Source, nodes_on: Tensor | None) -> Tensor:
         if site in self._matrices:
             return super().compute(site, source, None)
-        x = source.masked()
-        weight, bias = self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"]
-        columns = x.flatten(2)
+        x, weight, bias = source.masked(), self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"]
         if len(weight) == 1 and len(x) == 1:
-            product = torch.addmm(bias[0], weight[0], columns[0])[None]
-        else:
-            members = max(len(x), len(weight))
-            product = torch.baddbmm(bias, weight.expand(members, -1, -1), columns.expand(members, -1, -1))
-        return product.unflatten(2, x.shape[2:])
+            return torch.addmm(bias[0], weight[0], x[0])[None]
+        members = max(len(x), len(weight))
+        return torch.baddbmm(bias, weight.expand(members, -1, -1), x.expand(members, -1, -1))
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
         return super().split_heads(site, self._rows[site].put(x))
@@ -154,10 +150,9 @@ class RestrictedNetwork(Network):
 
     def logits(self, stream: Stream, vocab: Tensor | None) -> Tensor:
         """What the embedding adds, and what the kept nodes have added to it."""
-        added = (stream.x - _lookup(self._embed, stream.tokens)).permute(0, 3, 2, 1)
+        added = (stream.x - _lookup(self._embed, stream.tokens)).transpose(1, 2)
         unembed = self._unembed if vocab is None else self._embedding.unembed.get()[self._channel[:, :, None], vocab]
-        by_embedding = self._embedding.logits(stream.tokens.transpose(1, 2), vocab)
-        return by_embedding + _times(added.flatten(1, 2), unembed).unflatten(1, added.shape[1:3])
+        return self._embedding.logits(stream.tokens, vocab) + _times(added, unembed)
 
     @cached_property
     def _unembed(self) -> Tensor:
@@ -173,8 +168,8 @@ def _times(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def _lookup(table: Tensor, tokens: Tensor) -> Tensor:
-    """float[member, row, ...] of a table float[member, row, token] and int[member or 1, ...] tokens."""
+    """float[member, row, column] of a table float[member, row, token] at int[member or 1, column]."""
     if len(tokens) == 1:
-        return table.index_select(2, tokens.flatten()).unflatten(2, tokens.shape[1:])
-    where = tokens.flatten(1)[:, None].expand(-1, table.shape[1], -1)
-    return table.expand(len(tokens), -1, -1).gather(2, where).unflatten(2, tokens.shape[1:])
+        return table.index_select(2, tokens[0])
+    where = tokens[:, None].expand(-1, table.shape[1], -1)
+    return table.expand(len(tokens), -1, -1).gather(2, where)

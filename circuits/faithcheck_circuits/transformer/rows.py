@@ -9,12 +9,12 @@ from torch import Tensor
 class Rows:
     """row: int[member, slot]; filled: bool[member, slot], where a row is meant at all; width: rows of the wider value.
 
-    Values are float[member or 1, row or slot, pos, prompt].
+    Values are float[member or 1, row or slot, column].
     """
 
     def __init__(self, row: Tensor, filled: Tensor, width: int):
         self._members, self._slots, self._width = len(row), row.shape[1], width
-        self._spare = None if bool(filled.all()) else (~filled)[:, :, None, None]
+        self._spare = None if bool(filled.all()) else (~filled)[:, :, None]
         self._flat = (torch.arange(len(row), device=row.device)[:, None] * width + row.where(filled, 0)).flatten()
 
     def pick(self, x: Tensor) -> Tensor:
