@@ -34,8 +34,8 @@ def attend(
     """The mixed values float[member, head, channel, query], and of each part of the queries its pattern.
 
     q: float[member, head, channel, query]; k and v: float[member, head, channel, column]; sink: float[member or 1,
-    head], the logit of a key whose value is 0. still: int[head], heads whose values are all 0, and their queries or keys
-    too. A pattern is float[member, head, key + 1, query], the sink last; on short prompts it leaves no graph.
+    head], the logit of a key whose value is 0. still: int[head], heads whose values are all 0, and their queries or
+    keys too. A pattern is float[member, head, key + 1, query], the sink last; on short prompts it leaves no graph.
     """
     prompts, length = columns.place.shape
     if columns.needed is None and (length > SHORT or q.device.type != "cpu"):
@@ -168,7 +168,7 @@ def _add(into: Tensor, part: Queries, x: Tensor) -> None:
 
 
 def _softmax(scores: Tensor, sink: Tensor, part: Queries) -> Tensor:
-    """Over the keys of float[member, head, key, query] that are seen, and the sink, float[member, head], the last key."""
+    """Over the keys of float[member, head, key, query] that are seen, and last the sink, float[member, head]."""
     if part.seen is not None:
         scores = scores.masked_fill_(~part.seen[:, None], -torch.inf)
     column = sink[:, :, None, None].expand(*scores.shape[:2], 1, scores.shape[3])

@@ -44,8 +44,8 @@ class Matrix:
         if self.weight.requires_grad or self.bias.requires_grad:
             return _each(self.weight, source.masked()) + self.bias[:, None]
         if source.mask is None or source.on is None or len(source.mask) != len(x):
-            return _Product.apply(source.masked(), None, self, False, None, outputs)  # type: ignore[no-any-return]
-        return _Product.apply(x, source.mask, self, source.gelu, source.on, outputs)  # type: ignore[no-any-return]
+            return _Product.apply(source.masked(), None, self, False, None, outputs)
+        return _Product.apply(x, source.mask, self, source.gelu, source.on, outputs)
 
     def multiply(self, x: Tensor) -> Tensor:
         """W x for float[member, in, column]."""

@@ -1,0 +1,188 @@
+"""From problems to circuits: the method's scores, how they are cut, and what the controls come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from torch import Tensor
+
+from faithcheck.bench import Bench
+from faithcheck.check import Control, Measurement, MethodCheck, Trial
+from faithcheck.circuit import Circuit, NodeScores
+from faithcheck.cutting import Cut, Cutter
+from faithcheck.errors import NotSupported
+from faithcheck.events import CircuitFound, Event
+from faithcheck.judging import Finding
+from faithcheck.keys import case_key
+from faithcheck.losses import LossKind
+from faithcheck.method import Problem, extract_many
+from faithcheck.resolve import Resolved
+from faithcheck.scales import norm_scales
+from faithcheck.subject import Subject
+from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """A problem for the method, and how the scores that it returns are cut: on the same model, answers and loss."""
+
+    problem: Problem
+    cutter: Cutter
+
+
+def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list[Event], str]:
+    """Run the method on the task and on these seeds' controls; cut circuits from what it returns."""
+    if state.broken is not None:
+        return [], "skipped: an earlier extraction failed"
+    try:
+        with plain_errors():
+            return _extract_and_cut(run, state, seeds)
+    except Exception as error:
+        state.broken = crash("", state.bench.task.name, f"the method failed on {named(seeds)}", error)
+        return [], state.broken.reason
+
+
+def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list[Event], str]:
+    """All problems of these seeds in one call of the method; then, seed by seed, what its scores come to."""
+    asked = [_asked(run, state, seed) for seed in seeds]
+    found = iter(
+        _scores(run, state, [e.problem for own, controls in asked for e in (*own, *(c for *_, c in controls))])
+    )
+    events: list[Event] = []
+    outcomes = []
+    for seed, (own, controls) in zip(seeds, asked, strict=True):
+        scores = [next(found) for _ in own]
+        cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
+        for check, control, extraction in controls:
+            _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
+        if run.circuit is None:
+            events.append(_found(run, state, seed, cuts[0], scores[0]))
+            outcomes.append(cuts[0])
+    return events, _outcome(outcomes) if outcomes else "extracted for the controls"
+
+
+def _asked(
+    run: Resolved, state: TaskState, seed: int
+) -> tuple[list[Extraction], list[tuple[str, Control, Extraction]]]:
+    """The task's own extraction, unless a circuit was given; the task under the controls' loss, last; the controls."""
+    bench, controls = state.bench, _controls_of(run, state, seed)
+    losses: list[LossKind] = [bench.loss] if run.circuit is None else []
+    if controls and "full" not in losses:
+        losses.append("full")
+    own = [_extraction(run, bench, seed, loss) for loss in losses]
+    return own, [(check, control, _extraction(run, bench, seed, "full", control)) for check, control in controls]
+
+
+def _tried(state: TaskState, check: str, control: Control, real: Cut, cutter: Cutter, scores: NodeScores) -> None:
+    cut = cutter.cut(scores)
+    flattened = scores.convergence is not None and scores.convergence.flattened
+    state.trials.setdefault(check, []).append(Trial(control, real, cut, flattened and math.isfinite(cut.loss)))
+
+
+def _outcome(cuts: Sequence[Cut]) -> str:
+    """`23 nodes, loss 0.12`; of several circuits their sizes."""
+    if len(cuts) == 1:
+        [cut] = cuts
+        return f"{cut.size} nodes, {'' if cut.reached else 'target not reached, '}loss {cut.loss:.3f}"
+    missed = sum(not cut.reached for cut in cuts)
+    sizes = ", ".join(str(cut.size) for cut in cuts)
+    return f"{sizes} nodes" + (f", target not reached by {missed}" if missed else "")
+
+
+def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> list[NodeScores]:
+    """What the method returns; RuntimeError where it changed a model, ValueError where it returns too few or many."""
+    assert run.method is not None
+    bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
+    before = [behaviour(bench, model) for model in lent]
+    found = extract_many(run.method.method, problems)
+    state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
+    if state.changed:
+        raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
+    if not all(_same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
+        raise RuntimeError("the method changed the model of a control that it was given")
+    if len(found) != len(problems):
+        raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
+    return found
+
+
+def _same(now: Tensor, before: Tensor) -> bool:
+    """To the bit, NaN and NaN being the same: a model that gives NaN has not been changed by giving it again."""
+    return now.shape == before.shape and bool(((now == before) | (now.isnan() & before.isnan())).all())
+
+
+def _found(run: Resolved, state: TaskState, seed: int, cut: Cut, scores: NodeScores) -> CircuitFound:
+    bench = state.bench
+    assert run.method is not None
+    provenance = {
+        "model": run.model.name,
+        "fingerprint": run.model.fingerprint,
+        "task": bench.task.name,
+        "task_sha256": bench.task.fingerprint,
+        "seed": seed,
+        "method": {"name": run.method.ref, "parameters": dict(run.method.parameters)},
+        "loss": bench.loss,
+        "target_loss": bench.target_loss,
+        "reached": cut.reached,
+    }
+    circuit = replace(cut.circuit, provenance=provenance)
+    state.subjects.append(Subject(bench, circuit, seed, cut, scores))
+    key = case_key(run, bench.task.name, "extract", seed)
+    return CircuitFound(bench.task.name, seed, circuit, edges(bench, circuit), cut.loss, cut.reached, key)
+
+
+def _controls_of(run: Resolved, state: TaskState, seed: int) -> list[tuple[str, Control]]:
+    """The controls of this seed that method-scope checks ask for, by check."""
+    wanted = []
+    for resolved in run.checks:
+        if resolved.is_method_scope:
+            check = cast(MethodCheck, resolved.check)
+            if check.name not in state.controls:
+                state.controls[check.name] = _ask_for_controls(check, state.bench, list(run.seeds))
+            controls = state.controls[check.name]
+            if not isinstance(controls, Measurement | Finding):
+                wanted += [(check.name, control) for control in controls if control.seed == seed]
+    return wanted
+
+
+def _ask_for_controls(check: MethodCheck, bench: Bench, seeds: list[int]) -> Sequence[Control] | Measurement | Finding:
+    """The check's controls, why there are none, or the ERROR that asking for them came to."""
+    try:
+        with plain_errors():
+            return check.controls(bench, seeds)
+    except NotSupported as error:
+        return Measurement(not_applicable=str(error))
+    except Exception as error:
+        return crash(check.name, bench.task.name, f"the check {check.name} crashed", error)
+
+
+def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control: Control | None = None) -> Extraction:
+    """The task's own, or with what a control puts in the place of the task's answers or model."""
+    model, train, validation = bench.model, bench.prompts("train"), bench.prompts("validation")
+    if control is not None and control.model is not None:
+        model = control.model
+    if control is not None and control.answers is not None:
+        train, validation = train.relabelled(control.answers), validation.relabelled(control.answers)
+    problem = Problem(
+        model=model,
+        prompts=train,
+        loss=loss,
+        target_loss=bench.target_loss,
+        ablation=bench.ablation,
+        norms=bench.norms,
+        seed=seed,
+        device=run.device,
+    )
+    scales = norm_scales(model, validation) if bench.norms == "frozen" else None
+    return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, bench.ablation, scales))
+
+
+def edges(bench: Bench, circuit: Circuit) -> int | None:
+    count = getattr(bench.model, "count_edges", None)
+    return None if count is None else count({s: k.to(bench.model.device) for s, k in circuit.keep.items()})
+
+
+def named(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"

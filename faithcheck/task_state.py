@@ -1,0 +1,64 @@
+"""What the extractions of one task leave for its checks, and how a crash of either becomes a finding."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from faithcheck.bench import Bench
+from faithcheck.check import Control, Measurement, Trial
+from faithcheck.judging import Finding
+from faithcheck.model import Model
+from faithcheck.plugins import one_line
+from faithcheck.subject import Subject
+from faithcheck.verdict import Verdict
+
+
+@dataclass
+class TaskState:
+    """What the extractions of one task left for its checks."""
+
+    bench: Bench
+    unfit: str | None
+    behaviour: Tensor
+    """The model's logits on the validation prompts before anything was extracted."""
+    subjects: list[Subject] = field(default_factory=list)
+    controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
+    broken: Finding | None = None
+    changed: bool = False
+
+
+def behaviour(bench: Bench, model: Model) -> Tensor:
+    """The logits of a model on the task's validation prompts, float[1 or 2, prompt, token].
+
+    Also as its restriction to all nodes gives them, which may be computed from other copies of the weights.
+    """
+    prompts = bench.prompts("validation")
+    models = [model]
+    if hasattr(model, "restrict"):
+        every = {
+            name: torch.ones(site.size, dtype=torch.bool, device=model.device) for name, site in model.sites.items()
+        }
+        models.append(model.restrict(every, bench.ablation))
+    with torch.no_grad():
+        return torch.cat([m.run(prompts.tokens, positions=prompts.positions).logits for m in models])
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """A SystemExit of a plugin is an error of the plugin, not a wish to stop the run."""
+    try:
+        yield
+    except SystemExit as error:
+        raise RuntimeError(f"called sys.exit({error.code!r})") from error
+
+
+def crash(check: str, task: str, what: str, error: Exception) -> Finding:
+    details = "".join(traceback.format_exception(error))
+    return Finding(check, task, Verdict.ERROR, f"{what}: {one_line(error)}", details=details)

@@ -1,0 +1,137 @@
+"""What a run leaves out because a mask is 0 there changes nothing, not even the gradients of the nodes that are off."""
+
+import pytest
+import torch
+from faithcheck_circuits.transformer import matrix
+from faithcheck_circuits.transformer.attention import attend
+from faithcheck_circuits.transformer.columns import Columns
+from faithcheck_circuits.transformer.derived import Derived
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from small_models import VARIANTS, random_prompts, small_model
+
+few = settings(max_examples=5)
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+seeds = st.integers(0, 2**20)
+
+
+@pytest.fixture(params=["as it comes", "always compressed", "never compressed"])
+def form(request, monkeypatch):
+    """By which form of a weight matrix products are taken."""
+    if request.param != "as it comes":
+        monkeypatch.setattr(matrix, "SMALL", 0)
+        monkeypatch.setattr(matrix, "SLOWER", 0 if request.param == "always compressed" else 10**9)
+
+
+def close(found, expected):
+    found, expected = found.detach(), expected.detach()
+    assert (found - expected).abs().max() <= 1e-10 * max(1.0, float(expected.abs().max()))
+
+
+def hard_masks(model, seed, share, members):
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        site: (torch.rand(members, at.size, generator=generator) < share).double() for site, at in model.sites.items()
+    }
+
+
+def loss_and_gradients(model, masks, spread, seed):
+    """Of masks over nodes; or of the same spread over positions, where no node is known to be off."""
+    tokens, positions = random_prompts(model, seed)
+    leaves = {site: mask.clone().requires_grad_() for site, mask in masks.items()}
+    levers = {
+        site: leaf[:, None, None].expand(-1, *tokens.shape, -1) if spread else leaf for site, leaf in leaves.items()
+    }
+    logits = model.run(tokens, positions=positions, masks=levers).logits
+    logits.square().sum().backward()
+    return logits.detach(), {site: leaf.grad for site, leaf in leaves.items()}
+
+
+@every_variant
+@given(seed=seeds, share=st.sampled_from([0.0, 0.1, 0.4, 0.8, 1.0]), members=st.sampled_from([1, 3]))
+@example(seed=0, share=0.0, members=1)
+@example(seed=1, share=0.1, members=1)
+@few
+def test_nodes_that_are_off_have_the_gradients_of_the_whole_network(variant, seed, share, members):
+    model = small_model(variant, seed % 7)
+    masks = hard_masks(model, seed, share, members)
+    found, expected = (loss_and_gradients(model, masks, spread, seed) for spread in (False, True))
+    close(found[0], expected[0])
+    for site, gradient in expected[1].items():
+        close(found[1][site], gradient)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
+def test_it_does_not_matter_how_a_weight_matrix_is_stored(form, share):
+    model = small_model("weight-sparse", 3)
+    masks = hard_masks(model, 3, share, 1)
+    found, expected = (loss_and_gradients(model, masks, spread, 3) for spread in (False, True))
+    reference = loss_and_gradients(small_model("weight-sparse", 3), masks, True, 3)
+    for some in (found, expected):
+        close(some[0], reference[0])
+        for site, gradient in reference[1].items():
+            close(some[1][site], gradient)
+
+
+def test_a_weight_that_is_changed_in_place_is_heeded(form):
+    """A method that edits the model must not go unseen because the model runs on a copy of its weights."""
+    model = small_model("weight-sparse", 2)
+    tokens, positions = random_prompts(model)
+    before = model.run(tokens, positions=positions).logits
+    every = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
+    for name in ("embed", "unembed", "0.mlp_neuron.weight", "1.attn_v.bias", "ln_f.gain", "0.sink"):
+        model.network.tensors[name] += 0.5
+        after = model.run(tokens, positions=positions).logits
+        assert (after - before).abs().max() > 1e-6, name
+        close(model.restrict(every, None).run(tokens, positions=positions).logits, after)
+        before = after
+
+
+def test_what_is_derived_is_made_once_until_a_source_changes():
+    source, made = torch.ones(3), []
+
+    def double(x):
+        made.append(1)
+        return 2 * x
+
+    derived = Derived(double, source)
+    assert derived.get() is derived.get()
+    source[0] = 5
+    assert derived.get().tolist() == [10, 2, 2]
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("length", [3, 30])
+def test_heads_known_to_be_still_attend_and_mix_as_the_others_do(length):
+    """Heads without values or queries, said to be still and not said to be."""
+    generator = torch.Generator().manual_seed(0)
+    columns = Columns.apart(torch.zeros(1, 4, length, dtype=torch.int64))
+    shape = (1, 3, 2, 4 * length)
+    q, k, v = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
+    q[:, 1:], v[:, 1:] = 0, 0
+    sink, found = torch.randn(1, 3, generator=generator, dtype=torch.float64), []
+    for still in (None, torch.tensor([1, 2])):
+        leaves = [t.clone().requires_grad_() for t in (q, k, v)]
+        mixed, patterns = attend(*leaves, sink, columns, columns.queries, still)
+        found.append((mixed, patterns, torch.autograd.grad(mixed.square().sum() + mixed.sum(), leaves)))
+    close(found[0][0], found[1][0])
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        close(one, other)
+    for one, other in zip(found[0][2], found[1][2], strict=True):
+        close(one, other)
+
+
+def test_short_and_long_texts_attend_alike(monkeypatch):
+    from faithcheck_circuits.transformer import attention
+
+    model = small_model()
+    tokens, positions = random_prompts(model)
+    names = [f"{layer}.attn_pattern" for layer in range(model.config.layers)]
+    runs = []
+    for short in (22, 0):
+        monkeypatch.setattr(attention, "SHORT", short)
+        runs.append((model.run(tokens, capture=names), model.run(tokens, positions=positions).logits))
+    close(runs[0][0].logits, runs[1][0].logits)
+    close(runs[0][1], runs[1][1])
+    for name in names:
+        close(runs[0][0].captured[name], runs[1][0].captured[name])
