@@ -17,7 +17,7 @@ from faithcheck.bench import Bench
 from faithcheck.check import CircuitCheck, Measurement, MethodCheck
 from faithcheck.errors import NotSupported
 from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, CircuitFound, Event, RunStarted
-from faithcheck.extraction import edges, named
+from faithcheck.extraction import edges, extract, named
 from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
 from faithcheck.references import ResolvedCheck
