@@ -137,10 +137,12 @@ def _run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
+    from faithcheck.allocator import keep_freed_memory
     from faithcheck.api import run_suite
     from faithcheck.progress import ProgressReport
     from faithcheck.terminal import render
 
+    keep_freed_memory()
     console = Console()
     with ProgressReport(Console(stderr=True)) as progress:
         result = run_suite(

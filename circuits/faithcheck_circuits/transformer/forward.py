@@ -47,7 +47,7 @@ class Pass:
             scale = torch.sqrt(stream.square() / config.d_model + config.norm_eps)
         else:
             scale = self._here(given)
-            scale = scale.expand(torch.broadcast_shapes(scale.shape, (1, stream.x.shape[2])))
+            scale = scale.expand(-1, stream.x.shape[2])
         self.keep(name, scale)
         return scale.unsqueeze(1)
 
