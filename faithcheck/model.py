@@ -55,7 +55,11 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """Every tensor lives on `device`. A model whose `run` several threads may call has `concurrent = True`."""
+    """Every tensor lives on `device`. A model whose `run` several threads may call has `concurrent = True`.
+
+    One whose members may run on prompts of their own has `own_prompts = True`: `tokens` may then be int[member, prompt,
+    pos] and `positions` int[member, prompt], of as many members as the levers have, or these one.
+    """
 
     name: str
     fingerprint: str
@@ -90,7 +94,8 @@ class Model(Protocol):
         """Optional. The same computation on the kept nodes' rows and columns only.
 
         keep: {site: bool[node] or bool[member, node]}, every site. The result holds the kept nodes in the order of
-        `faithcheck.slots`; a captured pattern holds only heads with a kept attn_v node, in ascending order.
+        `faithcheck.slots`; a captured pattern holds only heads with a kept attn_v node, in ascending order, each
+        member's own and padded at the end.
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
         """
         ...

@@ -73,14 +73,18 @@ def test_it_does_not_matter_how_a_weight_matrix_is_stored(form, share):
             close(some[1][site], gradient)
 
 
-def test_a_weight_that_is_changed_in_place_is_heeded(form):
+@pytest.mark.parametrize("how", ["in place", "by another tensor"])
+def test_a_weight_that_is_changed_is_heeded(form, how):
     """A method that edits the model must not go unseen because the model runs on a copy of its weights."""
     model = small_model("weight-sparse", 2)
     tokens, positions = random_prompts(model)
     before = model.run(tokens, positions=positions).logits
     every = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
     for name in ("embed", "unembed", "0.mlp_neuron.weight", "1.attn_v.bias", "ln_f.gain", "0.sink"):
-        model.network.tensors[name] += 0.5
+        if how == "in place":
+            model.network.tensors[name] += 0.5
+        else:
+            model.network.tensors[name] = model.network.tensors[name] + 0.5
         after = model.run(tokens, positions=positions).logits
         assert (after - before).abs().max() > 1e-6, name
         close(model.restrict(every, None).run(tokens, positions=positions).logits, after)
@@ -94,11 +98,14 @@ def test_what_is_derived_is_made_once_until_a_source_changes():
         made.append(1)
         return 2 * x
 
-    derived = Derived(double, source)
+    tensors = {"x": source}
+    derived = Derived(double, tensors, "x")
     assert derived.get() is derived.get()
     source[0] = 5
     assert derived.get().tolist() == [10, 2, 2]
-    assert len(made) == 2
+    tensors["x"] = torch.zeros(3)
+    assert derived.get().tolist() == [0, 0, 0]
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize("length", [3, 30])

@@ -121,7 +121,7 @@ def test_it_is_on_the_models_device_in_its_dtype_and_the_same_there(device, dtyp
 
 def test_weights_that_take_gradients_leave_none_on_the_shuffled_model():
     model = small_model()
-    model.network.tensors = {name: tensor.requires_grad_() for name, tensor in tensors(model).items()}
+    model.network.tensors.update({name: tensor.requires_grad_() for name, tensor in tensors(model).items()})
     assert not any(tensor.requires_grad for tensor in tensors(model.shuffled(0)).values())
 
 

@@ -19,7 +19,7 @@ from widths import task_model
 
 from faithcheck.circuit import Circuit
 from faithcheck.compiled import CompiledCircuit
-from faithcheck.cutting import circuit_of
+from faithcheck.cutting import circuit_of, ranked
 from faithcheck.prompts import PromptSet
 
 NAME = "compiled"
@@ -48,7 +48,7 @@ def run(quick: bool) -> dict[str, Any]:
 def _found(steps: int) -> Mapping[str, Tensor]:
     """The nodes of highest score of an extraction from the bundled model, {site: bool[node]}."""
     pruning = Pruning(task_model(256), "pronoun")
-    return circuit_of(pruning.model, pruning.ours(0, steps).flat(pruning.model), NODES).keep
+    return circuit_of(pruning.model, ranked(pruning.ours(0, steps).flat(pruning.model)), NODES).keep
 
 
 @torch.no_grad()

@@ -1,22 +1,38 @@
-"""Tensors that are made from a model's tensors once, and again after these were changed in place."""
+"""Tensors that are made from a model's tensors once, and again after these were changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 
-class Derived:
-    """What `make(*sources)` gives, kept until a source is changed in place."""
+@dataclass
+class _Made:
+    sources: list[Tensor]
+    versions: list[int]
+    tensor: Tensor
 
-    def __init__(self, make: Callable[..., Tensor], *sources: Tensor):
-        self._make, self._sources = make, sources
-        self._made: tuple[tuple[int, ...], Tensor] | None = None
+
+class Derived:
+    """What `make` gives of named tensors, kept until one of them is another tensor or was changed in place.
+
+    A change through `.data` or another library's view of the memory cannot be seen.
+    """
+
+    def __init__(self, make: Callable[..., Tensor], tensors: Mapping[str, Tensor], *names: str):
+        self._make, self._tensors, self._names = make, tensors, names
+        self._made: _Made | None = None
 
     def get(self) -> Tensor:
-        versions = tuple(0 if source.is_inference() else source._version for source in self._sources)
+        sources = [self._tensors[name] for name in self._names]
+        versions = [0 if source.is_inference() else source._version for source in sources]
         made = self._made
-        if made is None or made[0] != versions:
-            made = self._made = (versions, self._make(*self._sources))
-        return made[1]
+        if (
+            made is None
+            or made.versions != versions
+            or any(a is not b for a, b in zip(made.sources, sources, strict=True))
+        ):
+            made = self._made = _Made(sources, versions, self._make(*sources))
+        return made.tensor

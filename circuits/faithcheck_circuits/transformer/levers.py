@@ -65,9 +65,8 @@ def _over(columns: Columns, levers: tuple[ByName, ByName, ByName]) -> tuple[ByNa
     for by_name, dims in zip(levers, (4, 4, 3), strict=True):
         over: dict[str, Tensor] = {}
         for name, lever in by_name.items():
-            if dims == 4 and lever.dim() == 2:
-                lever = lever[:, None, None]
-            column = columns.gather(_lead(lever, dims))
+            over_nodes = dims == 4 and lever.dim() == 2
+            column = lever.unsqueeze(-1) if over_nodes else columns.gather(_lead(lever, dims))
             if column is None:
                 return None
             over[name] = column

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -24,16 +25,25 @@ SMALL = 64 * 64
 
 
 class Matrix:
-    """weight: float[out, in]; bias: float[out]. The compressed forms are made on a CPU, where the weight wants no
-    gradient and few of its entries are not 0.
+    """`weight`: float[out, in] and `bias`: float[out] of a site. The compressed forms are made on a CPU, where few
+    entries are not 0.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor):
-        self.weight, self.bias = weight, bias
-        self._rows, self._columns = Derived(_compressed, weight), Derived(_compressed_transpose, weight)
-        self._nonzeros = Derived(torch.count_nonzero, weight)
-        large = weight.numel() >= SMALL
-        self._compresses = large and weight.device.type == "cpu" and torch.backends.mkl.is_available()
+    def __init__(self, tensors: Mapping[str, Tensor], site: str):
+        self._tensors, self._weight, self._bias = tensors, f"{site}.weight", f"{site}.bias"
+        self._rows = Derived(_compressed, tensors, self._weight)
+        self._columns = Derived(_compressed_transpose, tensors, self._weight)
+        self._nonzeros = Derived(torch.count_nonzero, tensors, self._weight)
+        large = self.weight.numel() >= SMALL
+        self._compresses = large and self.weight.device.type == "cpu" and torch.backends.mkl.is_available()
+
+    @property
+    def weight(self) -> Tensor:
+        return self._tensors[self._weight]
+
+    @property
+    def bias(self) -> Tensor:
+        return self._tensors[self._bias]
 
     def times(self, source: Source, outputs: Tensor | None) -> Tensor:
         """W x + b: every output, and gradients for every input and for its mask.

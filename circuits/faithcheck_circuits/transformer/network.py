@@ -53,12 +53,16 @@ class Network:
     """Whether nodes that a mask turns off are worth looking for."""
 
     def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
-        self.config = config
-        self.tensors = dict(tensors)
+        self.config, self._tensors = config, dict(tensors)
         self._matrices = {
-            site: Matrix(self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"])
+            site: Matrix(self.tensors, site)
             for site in (f"{layer}.{kind}" for layer in range(config.layers) for kind in SOURCE)
         }
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By name; entries may be replaced, the mapping may not, for what is made from the tensors watches it."""
+        return self._tensors
 
     def stream(self, tokens: Tensor) -> Stream:
         """Of int[member or 1, column]."""

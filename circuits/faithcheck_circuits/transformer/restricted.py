@@ -31,22 +31,27 @@ class Embedding:
     """What the tokens alone decide, of a whole network; shared by all its restrictions."""
 
     def __init__(self, whole: Network):
-        self._embed, unembed, gain = (whole.tensors[name] for name in ("embed", "unembed", "ln_f.gain"))
-        self.rows = Derived(lambda embed: embed.T.contiguous(), self._embed)
+        self._tensors = tensors = whole.tensors
+        self.rows = Derived(lambda embed: embed.T.contiguous(), tensors, "embed")
         """float[channel, token]"""
-        self.squares = Derived(lambda embed: embed.T.square(), self._embed)
+        self.squares = Derived(lambda embed: embed.T.square(), tensors, "embed")
         """float[channel, token]"""
-        self.unembed = Derived(lambda unembed, gain: (unembed * gain).T.contiguous(), unembed, gain)
+        self.unembed = Derived(lambda unembed, gain: (unembed * gain).T.contiguous(), tensors, "unembed", "ln_f.gain")
         """float[channel, token]: the unembedding times the last norm's gain."""
-        self._table = Derived(lambda embed, unembed, gain: embed @ (unembed * gain).T, self._embed, unembed, gain)
+        self._table = Derived(_embed_to_logits, tensors, "embed", "unembed", "ln_f.gain")
 
     def logits(self, tokens: Tensor, vocab: Tensor | None) -> Tensor:
         """float[..., token]: what the embeddings of int[...] tokens add to the logits, before the last norm's scale."""
-        if len(self._embed) <= _TABLE:
+        embed = self._tensors["embed"]
+        if len(embed) <= _TABLE:
             rows = self._table.get()[tokens]
             return rows if vocab is None else rows[..., vocab]
         unembed = self.unembed.get()
-        return self._embed[tokens] @ (unembed if vocab is None else unembed[:, vocab])
+        return embed[tokens] @ (unembed if vocab is None else unembed[:, vocab])
+
+
+def _embed_to_logits(embed: Tensor, unembed: Tensor, gain: Tensor) -> Tensor:
+    return embed @ (unembed * gain).T
 
 
 class RestrictedNetwork(Network):
@@ -60,7 +65,7 @@ class RestrictedNetwork(Network):
     skips_off: ClassVar = False
 
     def __init__(self, whole: Network, embedding: Embedding, keep: Mapping[str, Tensor]):
-        self.config, self.tensors, self._embedding = whole.config, dict(whole.tensors), embedding
+        self.config, self._tensors, self._embedding = whole.config, dict(whole.tensors), embedding
         placed = {site: slots(kept) for site, kept in keep.items()}
         self.index = {site: index for site, (index, _) in placed.items()}
         self.filled = {site: filled for site, (_, filled) in placed.items()}
@@ -112,7 +117,8 @@ class RestrictedNetwork(Network):
         self.tensors[f"{site}.weight"] = block * (filled_out[:, :, None] & filled_in[:, None, :])
         self.tensors[f"{site}.bias"] = (bias[rows] * filled_out)[:, :, None]
         if len(block) == 1 and block.numel() >= SMALL:
-            self._matrices[site] = Matrix(block[0], bias[rows[0]])
+            one = {f"{site}.weight": self.tensors[f"{site}.weight"][0], f"{site}.bias": bias[rows[0]]}
+            self._matrices[site] = Matrix(one, site)
 
     def stream(self, tokens: Tensor) -> Stream:
         return Stream(_lookup(self._embed, tokens), _lookup(self._rest[:, None], tokens)[:, 0], tokens)
