@@ -37,21 +37,24 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
     """Run the method on the task and on these seeds' controls; cut circuits from what it returns."""
     if state.broken is not None:
         return [], "skipped: an earlier extraction failed"
+    events: list[Event] = []
     try:
         with plain_errors():
-            return _extract_and_cut(run, state, seeds)
+            return events, _extract_and_cut(run, state, seeds, events)
     except Exception as error:
         state.broken = crash("", state.bench.task.name, f"the method failed on {named(seeds)}", error)
-        return [], state.broken.reason
+        return events, state.broken.reason
 
 
-def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list[Event], str]:
-    """All problems of these seeds in one call of the method; then, seed by seed, what its scores come to."""
+def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int], events: list[Event]) -> str:
+    """All problems of these seeds in one call of the method; then, seed by seed, what its scores come to.
+
+    The circuits are added to `events` as they are cut.
+    """
     asked = [_asked(run, state, seed) for seed in seeds]
     found = iter(
         _scores(run, state, [e.problem for own, controls in asked for e in (*own, *(c for *_, c in controls))])
     )
-    events: list[Event] = []
     outcomes = []
     for seed, (own, controls) in zip(seeds, asked, strict=True):
         scores = [next(found) for _ in own]
@@ -61,7 +64,7 @@ def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int]) -> t
         if run.circuit is None:
             events.append(_found(run, state, seed, cuts[0], scores[0]))
             outcomes.append(cuts[0])
-    return events, _outcome(outcomes) if outcomes else "extracted for the controls"
+    return _outcome(outcomes) if outcomes else "extracted for the controls"
 
 
 def _asked(
@@ -97,8 +100,11 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
     assert run.method is not None
     bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
     before = [behaviour(bench, model) for model in lent]
-    found = extract_many(run.method.method, problems)
-    state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
+    state.changed = True  # until it is known, also where the method or the model raises
+    try:
+        found = extract_many(run.method.method, problems)
+    finally:
+        state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
     if state.changed:
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
     if not all(_same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):

@@ -38,7 +38,11 @@ class Problem:
 
 @runtime_checkable
 class Method(Protocol):
-    """Built with its `Parameters`. A method may also have `extract_many(problems) -> list[NodeScores]`."""
+    """Built with its `Parameters`.
+
+    A method may also have `extract_many(problems) -> list[NodeScores]`. It gets the problems of several seeds of one
+    task at once, its own and its controls.
+    """
 
     name: str
 

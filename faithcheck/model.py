@@ -40,8 +40,8 @@ class Run:
 
     `captured`: a site gives float[member, prompt, pos, node], its value before the intervention there; a norm gives
     float[member, prompt, pos], the scale it divided by; `"{layer}.attn_pattern"` gives
-    float[member, prompt, head, query, key + 1], the last column being the sink. The member axis is 1 where
-    nothing upstream differs between members.
+    float[member, prompt, head, query, key + 1], the last column being the sink; it need not leave a graph. The member
+    axis is 1 where nothing upstream differs between members.
     """
 
     logits: Tensor

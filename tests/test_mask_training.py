@@ -135,3 +135,15 @@ def test_members_that_are_idle_stay_as_they_are():
     assert torch.equal(state.tau[[0, 2]], all_step.tau[[0, 2]])
     state._step(group, state.drawn.at(0, group.rows), 0.02, losses, idle=[0, 1, 2])
     assert torch.equal(state.tau[[0, 2]], all_step.tau[[0, 2]])
+
+
+def test_a_step_that_stands_for_several_goes_as_far_but_brings_no_node_back_further_than_one():
+    """Nodes that were off fall four times as far under a penalty; the first few, pushed up, come back by one step."""
+    off = torch.full((1, NODES), -0.03, dtype=torch.float64)
+    state = training(off, members=1, weight_decay=0.0)
+    grad = torch.ones(1, NODES, dtype=torch.float64)
+    grad[:, :5] = -1
+    every, steps = torch.arange(NODES)[None], torch.full((1, NODES), 4)
+    state._update(torch.tensor([0]), every, off, grad, 0.02, steps)
+    torch.testing.assert_close(state.tau[0, 5:-1], torch.full((NODES - 5,), -0.11, dtype=torch.float64))
+    torch.testing.assert_close(state.tau[0, :5], torch.full((5,), 0.02, dtype=torch.float64))

@@ -64,10 +64,11 @@ class MaskTraining:
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
             loss = self.tau.new_empty(len(self.tau))
             for group in self._whole(due):
-                self._step(group, self.drawn.at(step, group.rows), lr, loss)
+                steps = schedule.steps_for(step, group.rows)
+                self._step(group, self.drawn.at(step, group.rows), lr, loss, steps=steps)
             for group in compact:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, idle=due)
-            schedule.after_full(due, self._on())
+            schedule.after_full(step, due, self._on())
             if due or schedule.shrink(step, self._on()):
                 compact = [self._restricted(rows, schedule.active[rows]) for rows in schedule.groups()]
             losses.append(loss)
@@ -104,10 +105,19 @@ class MaskTraining:
             flat.append(torch.where(filled, node + offset, self.total))
         return Group(rows, model, torch.cat(flat, 1), [f.shape[1] for f in flat])
 
-    def _step(self, group: Group, prompts: Minibatch, lr: float, losses: Tensor, idle: Sequence[int] = ()) -> None:
+    def _step(
+        self,
+        group: Group,
+        prompts: Minibatch,
+        lr: float,
+        losses: Tensor,
+        idle: Sequence[int] = (),
+        steps: Tensor | None = None,
+    ) -> None:
         """One AdamW step (Loshchilov and Hutter 2019) on the group's active nodes, but for members that are idle.
 
-        losses: float[member of all], into which the task losses are written.
+        losses: float[member of all], into which the task losses are written. steps: int[member, slot], how many steps
+        this one stands for; None for one.
         """
         rows = group.rows.tolist() if idle else []
         stepping = [i for i, row in enumerate(rows) if row not in idle]
@@ -121,7 +131,7 @@ class MaskTraining:
         grad = _clip_rms(tau.grad.masked_fill(group.active == self.total, 0.0), self.total)
         some = torch.tensor(stepping, device=grad.device) if idle else slice(None)
         losses[group.rows[some]] = loss.detach()[some]
-        self._update(group.rows[some], group.active[some], tau.detach()[some], grad[some], lr)
+        self._update(group.rows[some], group.active[some], tau.detach()[some], grad[some], lr, steps)
 
     def _task_loss(self, group: Group, mask: Tensor, prompts: Minibatch) -> Tensor:
         """float[member]."""
@@ -135,13 +145,16 @@ class MaskTraining:
         ).logits
         return prompt_losses(logits, prompts.targets, prompts.distractors, self.problem.loss).mean(-1)
 
-    def _update(self, rows: Tensor, active: Tensor, tau: Tensor, grad: Tensor, lr: float) -> None:
+    def _update(self, rows: Tensor, active: Tensor, tau: Tensor, grad: Tensor, lr: float, steps: Tensor | None) -> None:
+        """A node that comes back by a step that stands for several comes no further than by one."""
         beta1, beta2 = 0.9, self.p.beta2
         mean = self.mean[rows].gather(1, active) * beta1 + (1 - beta1) * grad
         square = self.square[rows].gather(1, active) * beta2 + (1 - beta2) * grad.square()
         count = self.count[rows].gather(1, active) + 1
         step = mean / (1 - beta1**count) / ((square / (1 - beta2**count)).sqrt() + 1e-8)
-        tau = (tau * (1 - lr * self.p.weight_decay) - lr * step).clamp(-1, 1)
+        far = lr if steps is None else lr * steps
+        moved = (tau * (1 - far * self.p.weight_decay) - far * step).clamp(-1, 1)
+        tau = moved if steps is None else moved.where(steps == 1, moved.clamp(max=lr))
         for state, value in ((self.tau, tau), (self.mean, mean), (self.square, square), (self.count, count)):
             state[rows[:, None], active] = value
         self.tau[:, -1] = -1.0

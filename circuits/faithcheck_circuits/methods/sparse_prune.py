@@ -20,8 +20,8 @@ class SparsePrune:
     """Trains a mask over the nodes under a size penalty, and scores each node by its threshold parameter.
 
     Each problem is pruned once for every penalty of the sweep, `k_coef` times a factor, on four fifths of the prompts'
-    frames; the scores that need the fewest nodes on the other frames are returned. Problems with the same prompts and
-    seed (a task and its controls) run as members of one batch.
+    frames; the scores that need the fewest nodes on the other frames are returned. Problems on the same prompts (a task
+    and its controls, several seeds) run as members of batches.
     """
 
     name = "sparse_prune"
@@ -37,7 +37,7 @@ class SparsePrune:
         init_noise_scale: float = Field(1e-2, ge=0)
         heaviside_temp: float = Field(1.0, gt=0, description="width of the backward sigmoid")
         batch: int = Field(64, gt=0, description="prompts per step")
-        full_every: int = Field(32, gt=0, description="most steps from one full gradient to the next; 1: no active set")
+        full_every: int = Field(8, gt=0, description="most steps from one full gradient to the next; 1: no active set")
 
     def __init__(self, values: SparsePrune.Parameters | None = None):
         self.parameters = values or self.Parameters()

@@ -21,7 +21,7 @@ class Lottery:
 
     name = "lottery"
     exercises: ClassVar = ("nonsense_control",)
-    decoy_method: ClassVar = ("sparse_prune", {"steps": 200, "lr": 0.03, "sweep": (1.0,), "full_every": 8})
+    decoy_method: ClassVar = ("sparse_prune", {"steps": 200, "lr": 0.03, "sweep": (1.0,)})
     method_scope = True
 
     def plant(self, seed: int) -> Planted:

@@ -38,7 +38,7 @@ def attend(
     keys too. A pattern is float[member, head, key + 1, query], the sink last; on short prompts it leaves no graph.
     """
     prompts, length = columns.place.shape
-    if columns.needed is None and (length > SHORT or q.device.type != "cpu"):
+    if columns.needed is None and (length > SHORT or q.device.type != "cpu" or sink.requires_grad):
         return _by_matrices(q, k, v, sink, prompts, queries)
     members = max(map(len, (q, k, v, sink)))
     q, k, v, sink = (t.expand(members, *t.shape[1:]) for t in (q, k, v, sink))
@@ -81,7 +81,7 @@ def _with_still(
 
 
 class _Rows(torch.autograd.Function):
-    """Some heads at a time, every product a multiplication of rows of columns."""
+    """Some heads at a time, every product a multiplication of rows of columns. The sinks get no gradient."""
 
     @staticmethod
     def forward(

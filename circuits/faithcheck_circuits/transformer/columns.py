@@ -65,6 +65,8 @@ class Columns:
     def together(cls, tokens: Tensor, positions: Tensor | None) -> Columns | None:
         """One column for each prefix of int[1, prompt, pos], up to int[prompt] positions; None where few are shared."""
         rows, last = tokens[0].numpy(), None if positions is None else positions.numpy()
+        if not rows.size:
+            return None
         place, start, parent = np.zeros(rows.shape, np.int64), 0, np.zeros(len(rows), np.int64)
         widths, homes = [], []
         for pos in range(rows.shape[1]):
@@ -78,6 +80,8 @@ class Columns:
             start += len(first)
         if start > WORTH * rows.size:
             return None
+        if last is not None:  # what is not computed stands for the answer's own column
+            place = np.take_along_axis(place, np.minimum(np.arange(rows.shape[1]), last[:, None]), 1)
         home = torch.from_numpy(np.concatenate(homes))
         needed = torch.arange(rows.shape[1]) <= (rows.shape[1] if positions is None else positions[:, None])
         needed = needed.expand(rows.shape)
@@ -130,15 +134,17 @@ class Columns:
 @lru_cache(maxsize=64)
 def _apart(prompts: int, length: int, device: torch.device) -> Columns:
     """The layout of one column for each position, with no tokens yet."""
-    every = torch.arange(prompts * length, device=device)
-    home = every.view(prompts, length).T.flatten()
-    return Columns(every[None, :0], every.view(length, prompts).T, (prompts,) * length, home, None)
+    with torch.inference_mode(False):
+        every = torch.arange(prompts * length, device=device)
+        home = every.view(prompts, length).T.flatten()
+        return Columns(every[None, :0], every.view(length, prompts).T, (prompts,) * length, home, None)
 
 
 @lru_cache(maxsize=64)
 def _queries_apart(prompts: int, length: int, device: torch.device) -> list[Queries]:
-    every = torch.arange(prompts * length, device=device).view(length, prompts)
-    return [Queries(slice(p * prompts, (p + 1) * prompts), every[: p + 1], True) for p in range(length)]
+    with torch.inference_mode(False):
+        every = torch.arange(prompts * length, device=device).view(length, prompts)
+        return [Queries(slice(p * prompts, (p + 1) * prompts), every[: p + 1], True) for p in range(length)]
 
 
 def _unique(columns: Tensor) -> tuple[np.ndarray, ...]:

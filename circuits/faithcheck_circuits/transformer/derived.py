@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -24,6 +25,9 @@ class Derived:
     def __init__(self, make: Callable[..., Tensor], tensors: Mapping[str, Tensor], *names: str):
         self._make, self._tensors, self._names = make, tensors, names
         self._made: _Made | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": None}  # compressed tensors can be neither copied nor pickled
 
     def get(self) -> Tensor:
         sources = [self._tensors[name] for name in self._names]

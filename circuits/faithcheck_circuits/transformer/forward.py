@@ -56,8 +56,8 @@ class Pass:
         return self.source(site, self.network.read(site, stream, norm) / self.scale(norm, stream))
 
     def compute(self, site: str, source: Source) -> Tensor:
-        """The site's values before its activation function."""
-        return self.network.compute(site, source, self.levers.on.get(site))
+        """The site's values before its activation function. Captured ones may get gradients where their mask is 0."""
+        return self.network.compute(site, source, None if site in self._capture else self.levers.on.get(site))
 
     def source(self, name: str, value: Tensor, gelu: bool = False) -> Source:
         """A site that only matrices read: its mask is left to them where that is all there is to do."""
@@ -97,7 +97,7 @@ def forward(
         positions = positions[0]
     narrow = positions is not None and not _captures_after(last, capture)
     levers = levers_of(
-        network.skips_off,
+        network,
         tokens if tokens.dim() == 3 else tokens[None],
         None if capture else positions,
         (masks or {}, baselines or {}, norm_scales or {}),

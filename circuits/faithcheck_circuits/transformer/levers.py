@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from faithcheck_circuits.transformer.columns import Columns
+from faithcheck_circuits.transformer.network import Network
 
 ByName = Mapping[str, Tensor]
 
@@ -36,19 +37,18 @@ class Levers:
 
 
 def levers_of(
-    skips_off: bool, tokens: Tensor, positions: Tensor | None, levers: tuple[ByName, ByName, ByName]
+    network: Network, tokens: Tensor, positions: Tensor | None, levers: tuple[ByName, ByName, ByName]
 ) -> Levers:
     """tokens: int[member or 1, prompt, pos]. Masks, baselines and norm scales as `Model.run` takes them.
 
-    Prompts share the columns of their prefixes unless a lever tells them apart. positions: int[prompt], after which
-    nothing is asked for.
+    Prompts share the columns of their prefixes unless a lever tells them apart, or wants a gradient of its own at each
+    position. positions: int[prompt], after which nothing is asked for, or int[member, prompt].
     """
     on_cpu = tokens.device.type == "cpu"
-    masks = levers[0]
-    hard = {site: m for site, m in masks.items() if skips_off and on_cpu and m.dim() == 2}
+    hard = {site: m for site, m in levers[0].items() if network.skips_off and on_cpu and m.dim() == 2}
     on = {site: mask.detach().any(0).nonzero().flatten() for site, mask in hard.items()}
-    varies = any(m.dim() > 2 and max(_lead(m, 4).shape[1:3]) > 1 for m in masks.values())
-    if on_cpu and len(tokens) == 1 and not varies:
+    one_list = len(tokens) == 1 and (positions is None or positions.dim() == 1)
+    if on_cpu and one_list and network.is_frozen and not any(map(_varies, levers, (4, 4, 3), (True, False, False))):
         shared = Columns.together(tokens, positions)
         found = None if shared is None else _over(shared, levers)
         if shared is not None and found is not None:
@@ -65,13 +65,19 @@ def _over(columns: Columns, levers: tuple[ByName, ByName, ByName]) -> tuple[ByNa
     for by_name, dims in zip(levers, (4, 4, 3), strict=True):
         over: dict[str, Tensor] = {}
         for name, lever in by_name.items():
-            over_nodes = dims == 4 and lever.dim() == 2
+            over_nodes = by_name is levers[0] and lever.dim() == 2
             column = lever.unsqueeze(-1) if over_nodes else columns.gather(_lead(lever, dims))
             if column is None:
                 return None
             over[name] = column
         found.append(over)
     return found[0], found[1], found[2]
+
+
+def _varies(by_name: ByName, dims: int, are_masks: bool) -> bool:
+    """Whether a mask differs by prompt or position, or another lever does and wants gradients."""
+    differing = [lever for lever in by_name.values() if not (are_masks and lever.dim() == 2)]
+    return any(max(_lead(lever, dims).shape[1:3]) > 1 and (are_masks or lever.requires_grad) for lever in differing)
 
 
 def _lead(value: Tensor, dims: int) -> Tensor:

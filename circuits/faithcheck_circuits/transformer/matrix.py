@@ -34,8 +34,8 @@ class Matrix:
         self._rows = Derived(_compressed, tensors, self._weight)
         self._columns = Derived(_compressed_transpose, tensors, self._weight)
         self._nonzeros = Derived(torch.count_nonzero, tensors, self._weight)
-        large = self.weight.numel() >= SMALL
-        self._compresses = large and self.weight.device.type == "cpu" and torch.backends.mkl.is_available()
+        known = self.weight.device.type == "cpu" and self.weight.dtype in (torch.float32, torch.float64)
+        self._compresses = known and self.weight.numel() >= SMALL and torch.backends.mkl.is_available()
 
     @property
     def weight(self) -> Tensor:
@@ -96,19 +96,19 @@ class _Product(torch.autograd.Function):
     ) -> Tensor:
         ctx.matrix, ctx.gelu = matrix, gelu
         if mask is None or on is None:
-            ctx.save_for_backward(None, None, None, None, outputs)
+            ctx.save_for_backward(matrix.weight, None, None, None, None, outputs)
             product = matrix.multiply(x)
         else:
             active = F.gelu(x) if gelu else x
             rows = active.index_select(1, on) * mask[:, on, None]
-            ctx.save_for_backward(active, x.index_select(1, on) if gelu else None, mask, on, outputs)
+            ctx.save_for_backward(matrix.weight, active, x.index_select(1, on) if gelu else None, mask, on, outputs)
             product = matrix.multiply_rows(rows, on)
         return product.add_(matrix.bias[:, None])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        active, before, mask, on, outputs = ctx.saved_tensors
+        _, active, before, mask, on, outputs = ctx.saved_tensors  # raises where the weight was changed since
         grad = ctx.matrix.transposed(grads[0], outputs)
         if mask is None:
             return grad, None, None, None, None, None

@@ -64,6 +64,11 @@ class Network:
         """By name; entries may be replaced, the mapping may not, for what is made from the tensors watches it."""
         return self._tensors
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether no tensor wants a gradient."""
+        return not any(tensor.requires_grad for tensor in self._tensors.values())
+
     def stream(self, tokens: Tensor) -> Stream:
         """Of int[member or 1, column]."""
         return Stream(self.tensors["embed"][tokens].movedim(-1, 1).contiguous(), None, tokens)

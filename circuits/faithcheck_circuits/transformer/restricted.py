@@ -32,11 +32,11 @@ class Embedding:
 
     def __init__(self, whole: Network):
         self._tensors = tensors = whole.tensors
-        self.rows = Derived(lambda embed: embed.T.contiguous(), tensors, "embed")
+        self.rows = Derived(_rows, tensors, "embed")
         """float[channel, token]"""
-        self.squares = Derived(lambda embed: embed.T.square(), tensors, "embed")
+        self.squares = Derived(_squares, tensors, "embed")
         """float[channel, token]"""
-        self.unembed = Derived(lambda unembed, gain: (unembed * gain).T.contiguous(), tensors, "unembed", "ln_f.gain")
+        self.unembed = Derived(_unembed_rows, tensors, "unembed", "ln_f.gain")
         """float[channel, token]: the unembedding times the last norm's gain."""
         self._table = Derived(_embed_to_logits, tensors, "embed", "unembed", "ln_f.gain")
 
@@ -48,6 +48,18 @@ class Embedding:
             return rows if vocab is None else rows[..., vocab]
         unembed = self.unembed.get()
         return embed[tokens] @ (unembed if vocab is None else unembed[:, vocab])
+
+
+def _rows(embed: Tensor) -> Tensor:
+    return embed.T.contiguous()
+
+
+def _squares(embed: Tensor) -> Tensor:
+    return embed.T.square()
+
+
+def _unembed_rows(unembed: Tensor, gain: Tensor) -> Tensor:
+    return (unembed * gain).T.contiguous()
 
 
 def _embed_to_logits(embed: Tensor, unembed: Tensor, gain: Tensor) -> Tensor:
