@@ -68,6 +68,19 @@ class Alters(Everything):
         return super().extract(problem)
 
 
+class AltersAndRaises(Everything):
+    def extract(self, problem):
+        problem.model.network.tensors["0.mlp_neuron.weight"][0] += 1
+        raise ValueError("after the damage")
+
+
+class OneBadSeed(Everything):
+    """Takes all seeds at once; the scores of seed 1 are no numbers."""
+
+    def extract_many(self, problems):
+        return [NodeScores(scores(p, float("nan") if p.seed == 1 else 1.0)) for p in problems]
+
+
 class NoExtract:
     name = "no extract"
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import known_bad
 import pytest
+import stub_plugins
 import torch
 from fake_models import circuit_of
 from known_bad_runs import NEURON, suite_of
@@ -104,6 +106,13 @@ def test_a_check_of_the_method_extracts_as_the_circuits_provenance_says(made, gi
     assert [case["case"] for case in result["timing"]["cases"] if "extract" in case["case"]]
     [control] = [check for check in result["checks"] if check["check"] == "nonsense_control"]
     assert control["metrics"] or "extractions missed" in control["reason"]
+
+
+def test_a_method_that_damages_the_model_and_raises_leaves_no_verdict_on_a_given_circuit(given, tmp_path):
+    shutil.copy(stub_plugins.__file__, tmp_path / "plugins.py")
+    code, result = given("--method", "plugins.py:AltersAndRaises", checks="layernorm, nonsense_control")
+    assert code == 3
+    assert {check["verdict"] for check in result["checks"]} == {"ERROR"}
 
 
 def test_the_method_on_the_command_line_comes_before_the_provenance(given):

@@ -153,6 +153,14 @@ def test_a_method_that_misbehaves_is_an_error_of_every_check_with_its_traceback(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_circuits_of_seeds_before_one_that_goes_wrong_are_kept(suite):
+    code, result, out = run(suite(checks="layernorm"), "--method", "plugins.py:OneBadSeed", "--seeds", "3")
+    assert code == 3
+    assert verdicts(result)["layernorm"] == "ERROR"
+    assert [circuit["seed"] for circuit in result["circuits"]] == [0]
+    assert (out / result["circuits"][0]["file"]).is_file()
+
+
 def test_a_method_that_raises_on_one_task_leaves_the_others_their_verdicts(suite):
     args = ("--method", "plugins.py:HatesPronouns", "--seeds", "1")
     code, result, _ = run(suite(tasks="pronoun, questions", checks="layernorm"), *args)
