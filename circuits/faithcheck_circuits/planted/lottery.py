@@ -21,7 +21,7 @@ class Lottery:
 
     name = "lottery"
     exercises: ClassVar = ("nonsense_control",)
-    decoy_method: ClassVar = ("sparse_prune", {"steps": 200, "lr": 0.03, "sweep": (1.0,)})
+    decoy_method: ClassVar = ("sparse_prune", {"steps": 200})
     method_scope = True
 
     def plant(self, seed: int) -> Planted:
