@@ -27,7 +27,7 @@ class Subject:
     seed: int | None = None
     cut: Cut | None = None
     scores: NodeScores | None = None
-    _runs: dict[str, Run] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
     def reached(self) -> bool:

@@ -14,7 +14,6 @@ from torch import Tensor
 COMPACT_BELOW = 0.05
 """A member takes compact steps only while less than this share of its nodes is on. Before, full ones decide which nodes
 stay: with compact steps from 0.3 on, circuits on frames not trained on took three times as many nodes."""
-
 SOONEST = 4
 """Steps between full steps at first, once they are not taken every time; at least as many later."""
 SHRUNK = 0.75
@@ -40,7 +39,7 @@ class ActiveSet:
         return [i for i, every in enumerate(self._every) if step % every == 0]
 
     def steps_for(self, step: int, members: Tensor) -> Tensor:
-        """How many steps a full one of these members (int[member]) stands for, float[member, node]: nodes that were not
+        """How many steps a full one of these members (int[member]) stands for, int[member, node]: nodes that were not
         active have not moved since the last."""
         waited = torch.tensor([step - self._last[i] for i in members.tolist()], device=members.device)
         return torch.where(self.active[members], 1, waited[:, None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,11 +49,7 @@ def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list
     jobs = [MaskTraining([runs[i] for i in batch], parameters).train for batch in batches]
     concurrent = model.device.type == "cpu" and getattr(model, "concurrent", False)
     found = side_by_side(jobs, torch.get_num_threads() if concurrent else 1)
-    by_run = {
-        i: trained
-        for batch, members in zip(batches, found, strict=True)
-        for i, trained in zip(batch, members, strict=True)
-    }
+    by_run = dict(zip(order, chain.from_iterable(found), strict=True))
     return [by_run[i] for i in range(len(runs))]
 
 

@@ -35,23 +35,23 @@ class Drawn:
     def __init__(self, problems: Sequence[Problem], nodes: int, steps: int, batch: int):
         device = problems[0].model.device
         places = [(problem.seed, problem.prompts.texts) for problem in problems]
-        first = {place: problems[i] for i, place in reversed(list(enumerate(places)))}
         number = {place: i for i, place in enumerate(dict.fromkeys(places))}
-        generators = [torch.Generator().manual_seed(seed) for seed, _ in number]
+        streams = [problems[places.index(place)] for place in number]
+        generators = [torch.Generator().manual_seed(problem.seed) for problem in streams]
         self._stream = torch.tensor([number[place] for place in places], device=device)
         self.noise = torch.stack([torch.randn(nodes, generator=g) for g in generators]).to(device)[self._stream]
         draws = [
-            torch.randint(len(texts), (steps, batch), generator=g)
-            for (_, texts), g in zip(number, generators, strict=True)
+            torch.randint(len(problem.prompts), (steps, batch), generator=g)
+            for problem, g in zip(streams, generators, strict=True)
         ]
         self._draws = torch.stack(draws).to(device)
-        own = [first[place].prompts for place in number]
+        own = [problem.prompts for problem in streams]
         self._tokens, self._positions = (_padded([getattr(p, name) for p in own]) for name in ("tokens", "positions"))
         self._vocab, answers = _vocab(problems)
         self._targets, self._distractors = answers
         self._scales: dict[str, Tensor] | None = None
         if problems[0].norms == "frozen":
-            found = [norm_scales(first[place].model, first[place].prompts) for place in number]
+            found = [norm_scales(problem.model, problem.prompts) for problem in streams]
             self._scales = {norm: _padded([scales[norm][0] for scales in found]) for norm in found[0]}
 
     def at(self, step: int, rows: Tensor) -> Minibatch:

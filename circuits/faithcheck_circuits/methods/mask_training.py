@@ -68,11 +68,12 @@ class MaskTraining:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, steps=steps)
             for group in compact:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, idle=due)
-            schedule.after_full(step, due, self._on())
-            if due or schedule.shrink(step, self._on()):
+            on = self._on()
+            schedule.after_full(step, due, on)
+            if due or schedule.shrink(step, on):
                 compact = [self._restricted(rows, schedule.active[rows]) for rows in schedule.groups()]
             losses.append(loss)
-            nodes.append(self._on().sum(-1))
+            nodes.append(on.sum(-1))
         trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
         return [
             Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i]) for i, factor in enumerate(self.factors)

@@ -50,9 +50,8 @@ def levers_of(
     one_list = len(tokens) == 1 and (positions is None or positions.dim() == 1)
     if on_cpu and one_list and network.is_frozen and not any(map(_varies, levers, (4, 4, 3), (True, False, False))):
         shared = Columns.together(tokens, positions)
-        found = None if shared is None else _over(shared, levers)
-        if shared is not None and found is not None:
-            return Levers(shared, *found, on)
+        if shared is not None and (over := _over(shared, levers)) is not None:
+            return Levers(shared, *over, on)
     apart = Columns.apart(tokens)
     over = _over(apart, levers)
     assert over is not None

@@ -26,6 +26,8 @@ class _Runnable:
 
     concurrent = True
     own_prompts = True
+    trainable = True
+    """Whether `run` leaves a graph."""
     name: str
     fingerprint: str
     config: Config
@@ -50,7 +52,8 @@ class _Runnable:
     ) -> Run:
         """See `faithcheck.model.Model.run`."""
         self._check_names(masks, baselines, norm_scales, capture)
-        return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
+        with nullcontext() if self.trainable else torch.no_grad():
+            return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
 
     def _check_names(
         self,
@@ -145,6 +148,7 @@ class SparseTransformer(_Runnable):
 class RestrictedTransformer(_Runnable):
     """A circuit of a model as a model of its own; its sites hold the kept nodes, in the order of `faithcheck.slots`.
 
+    Masks, baselines and captured sites of its `run` are over these slots.
     Members with fewer kept nodes are padded with slots that change nothing.
     """
 
@@ -153,34 +157,11 @@ class RestrictedTransformer(_Runnable):
         self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
         self.device, self.dtype = whole.device, whole.dtype
         network = RestrictedNetwork(whole.network, whole.embedding, keep)
-        self.network, self._trainable = network, trainable
+        self.network, self.trainable = network, trainable
         self.sites = {
             site: Site(network.index[site].shape[-1], at.layer, at.kind, _heads(at.head, network.index[site]))
             for site, at in whole.sites.items()
         }
-
-    def run(
-        self,
-        tokens: Tensor,
-        *,
-        positions: Tensor | None = None,
-        vocab: Tensor | None = None,
-        masks: Mapping[str, Tensor] | None = None,
-        baselines: Mapping[str, Tensor] | None = None,
-        norm_scales: Mapping[str, Tensor] | None = None,
-        capture: Sequence[str] = (),
-    ) -> Run:
-        """See `faithcheck.model.Model.run`; masks, baselines and captured sites are over the slots."""
-        with nullcontext() if self._trainable else torch.no_grad():
-            return super().run(
-                tokens,
-                positions=positions,
-                vocab=vocab,
-                masks=masks,
-                baselines=baselines,
-                norm_scales=norm_scales,
-                capture=capture,
-            )
 
 
 def _heads(head: Tensor | None, index: Tensor) -> Tensor | None:
