@@ -55,7 +55,9 @@ class Tokenizer(Protocol):
 
 @runtime_checkable
 class Model(Protocol):
-    """Every tensor lives on `device`. A model whose `run` several threads may call has `concurrent = True`.
+    """Every tensor lives on `device`.
+
+    A model that can be pickled, to be run in several processes at once, has `portable = True`.
 
     One whose members may run on prompts of their own has `own_prompts = True`: `tokens` may then be int[member, prompt,
     pos] and `positions` int[member, prompt], of as many members as the levers have, or these one.

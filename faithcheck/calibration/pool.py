@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import active_children, get_context, parent_process
-from threading import Thread
+from multiprocessing import active_children, get_context
 
 from faithcheck.calibration.records import Instance, Unit, failed
+from faithcheck.child_processes import end_with_parent, interrupts_held
 from faithcheck.plugins import one_line
 
 
@@ -47,7 +45,7 @@ def _one_pool(waiting: deque[Unit], workers: int) -> Generator[Instance]:
     So it is known which units a death may be due to.
     """
     others = set(active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
     running: dict[Future[Instance], Unit] = {}
     alive = True
     try:
@@ -65,21 +63,9 @@ def _one_pool(waiting: deque[Unit], workers: int) -> Generator[Instance]:
         pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
-
-    def watch() -> None:
-        parent = parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
 def _submit(pool: ProcessPoolExecutor, waiting: deque[Unit], running: dict[Future[Instance], Unit]) -> bool:
     """Start the next unit; False, with the unit still waiting, where a worker has died meanwhile."""
-    with _interrupts_held():
+    with interrupts_held():
         try:
             running[pool.submit(_run, waiting[0])] = waiting[0]
         except BrokenProcessPool:
@@ -95,16 +81,3 @@ def _instance(unit: Unit, future: Future[Instance]) -> Instance:
     if isinstance(error, BrokenProcessPool):
         return failed(unit, "a worker process died while this instance ran")
     return failed(unit, f"it gave nothing: {one_line(error)}")
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes started inside never see Ctrl-C, which a terminal sends to all of them; this one sees it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 CPU_WIDTH = 4
 """Members of a batch on a CPU: more of them save little, and leave fewer batches to run side by side."""
+
+WORTH = 2_000_000
+"""From this many steps times nodes on, several seconds' work, worker processes are started."""
 
 Run = tuple[Problem, float]
 """A problem, and a factor on k_coef."""
@@ -39,18 +43,27 @@ def together(problems: Sequence[Problem]) -> list[list[Problem]]:
 def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[Trained]:
     """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
 
-    What is batched depends on the runs and their memory budget alone, never on how many threads there are. On a CPU
-    batches run side by side, one thread each, where the model allows that. Weak penalties take longest.
+    What is batched depends on the runs and their memory budget alone, never on how many cores there are. On a CPU
+    batches run side by side in worker processes, one thread each, where that pays. Weak penalties take longest.
     """
-    model = runs[0][0].model
     order = _alike_together(runs)
     width = _at_once(runs[0][0], parameters.batch)
-    batches = [order[start : start + width] for start in range(0, len(order), width)]
-    jobs = [MaskTraining([runs[i] for i in batch], parameters).train for batch in batches]
-    concurrent = model.device.type == "cpu" and getattr(model, "concurrent", False)
-    found = side_by_side(jobs, torch.get_num_threads() if concurrent else 1)
+    batches = [[runs[i] for i in order[start : start + width]] for start in range(0, len(order), width)]
+    jobs = [partial(_train, batch, parameters) for batch in batches]
+    found = side_by_side(jobs, torch.get_num_threads() if _pays(runs, parameters.steps) else 1)
     by_run = dict(zip(order, chain.from_iterable(found), strict=True))
     return [by_run[i] for i in range(len(runs))]
+
+
+def _train(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[Trained]:
+    return MaskTraining(runs, parameters).train()
+
+
+def _pays(runs: Sequence[Run], steps: int) -> bool:
+    """Whether this takes longer than to start processes, on a CPU and with a model that can be sent to them."""
+    model = runs[0][0].model
+    nodes = sum(site.size for site in model.sites.values())
+    return model.device.type == "cpu" and getattr(model, "portable", False) and nodes * steps * len(runs) >= WORTH
 
 
 def _alike_together(runs: Sequence[Run]) -> list[int]:

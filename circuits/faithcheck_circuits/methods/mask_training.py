@@ -6,8 +6,7 @@ runs the model restricted to a member's active nodes, and costs what they cost (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,14 +52,12 @@ class MaskTraining:
         self.tau = torch.cat([start, torch.full_like(start[:, :1], -1.0)], 1).clamp(-1, 1)
         self.mean, self.square, self.count = (torch.zeros_like(self.tau) for _ in range(3))
 
-    def train(self, stopped: Callable[[], bool]) -> list[Trained]:
-        """What every run gives. Raises CancelledError once `stopped` says so."""
+    def train(self) -> list[Trained]:
+        """What every run gives."""
         losses, nodes = [], []
         rarely = self.p.full_every if hasattr(self.model, "restrict") else 1
         schedule, compact = ActiveSet(self._on(), rarely), list[Group]()
         for step in range(self.p.steps):
-            if stopped():
-                raise CancelledError
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
             loss = self.tau.new_empty(len(self.tau))
             for group in self._whole(due):

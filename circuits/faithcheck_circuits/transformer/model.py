@@ -24,7 +24,7 @@ class _Runnable:
     int[member, prompt].
     """
 
-    concurrent = True
+    portable = True
     own_prompts = True
     trainable = True
     """Whether `run` leaves a graph."""

@@ -1,0 +1,136 @@
+"""Jobs in worker processes: results in order, the same as in one process, and no process left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from faithcheck_circuits.methods import batches
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
+from faithcheck_circuits.methods.workers import side_by_side
+from small_pruning import problem
+
+
+def late(seconds, result):
+    time.sleep(seconds)
+    return result, os.getpid(), torch.get_num_threads()
+
+
+def wrong(seconds):
+    time.sleep(seconds)
+    raise ValueError("the third job is wrong")
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_results_come_in_the_order_of_the_jobs_each_on_one_thread(workers):
+    before = torch.get_num_threads()
+    found = side_by_side([partial(late, 0.4, "a"), partial(late, 0.0, "b"), partial(late, 0.2, "c")], workers)
+    assert [result for result, _, _ in found] == ["a", "b", "c"]
+    assert {threads for _, _, threads in found} == {1}
+    processes = {process for _, process, _ in found}
+    assert len(processes) == min(workers, 3) if workers < 3 else len(processes) > 1
+    assert (os.getpid() in processes) == (workers == 1)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_a_job_comes_through_and_the_next_jobs_run(workers):
+    started = time.monotonic()
+    with pytest.raises(ValueError, match="the third job is wrong"):
+        side_by_side([partial(late, 0.1, "a"), partial(wrong, 0.1), partial(late, 60 * (workers - 1), "c")], workers)
+    assert time.monotonic() - started < 30  # the last job was not waited for
+    assert [result for result, *_ in side_by_side([partial(late, 0, i) for i in range(3)], workers)] == [0, 1, 2]
+
+
+def test_a_worker_that_dies_is_an_error_that_says_so_and_the_next_jobs_run():
+    with pytest.raises(RuntimeError, match="terminated"):
+        side_by_side([partial(os._exit, 7), partial(late, 0, "b")], 2)
+    assert [result for result, *_ in side_by_side([partial(late, 0, i) for i in range(2)], 2)] == [0, 1]
+
+
+def test_masks_trained_in_processes_are_those_trained_in_this_one(monkeypatch):
+    problems = [problem(seed=seed) for seed in range(3)]
+    method = SparsePrune(SparsePrune.Parameters(steps=12, sweep=(1.0, 0.1)))
+    monkeypatch.setattr(batches, "CPU_WIDTH", 2)
+    here = method.extract_many(problems)
+    asked = []
+    monkeypatch.setattr(batches, "WORTH", 0)
+    monkeypatch.setattr(batches, "side_by_side", lambda jobs, workers: asked.append(len(jobs)) or side_by_side(jobs, 2))
+    there = method.extract_many([replace(p) for p in problems])
+    assert asked == [3]
+    for one, other in zip(here, there, strict=True):
+        assert all(torch.equal(scores, other.scores[site]) for site, scores in one.scores.items())
+        assert one.convergence == other.convergence
+
+
+@pytest.mark.parametrize(("steps", "processes"), [(1, False), (50_000, True)])
+def test_processes_are_started_only_for_work_of_seconds(monkeypatch, steps, processes):
+    asked = []
+    monkeypatch.setattr(batches, "side_by_side", lambda jobs, workers: asked.append(workers) or [[None]] * len(jobs))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    batches.train_masks([(problem(), 1.0)], SparsePrune.Parameters(steps=steps))
+    assert asked == [4 if processes else 1]
+
+
+SCRIPT = """
+import os, time
+from functools import partial
+from pathlib import Path
+from faithcheck_circuits.methods.workers import side_by_side
+
+def stuck(i):
+    Path(f"stuck-{os.getpid()}").touch()
+    time.sleep(600)
+
+print("started", flush=True)  # with no guard of __main__: a worker must not come here
+try:
+    side_by_side([partial(stuck, i) for i in range(2)], 2)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def stuck(folder):
+    (folder / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while len(list(folder.glob("stuck-*"))) < 2 and process.poll() is None:
+        time.sleep(0.05)
+    workers = [int(path.name.partition("-")[2]) for path in folder.glob("stuck-*")]
+    assert len(workers) == 2
+    return process, workers
+
+
+def gone(pids):
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes in /proc")
+class TestNoProcessIsLeft:
+    def test_after_ctrl_c_in_a_terminal(self, tmp_path):
+        process, workers = stuck(tmp_path)
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+        assert (process.returncode, out.split(), error) == (0, ["started", "interrupted"], "")
+        assert gone(workers)
+
+    def test_after_the_parent_is_killed(self, tmp_path):
+        process, workers = stuck(tmp_path)
+        process.kill()
+        process.wait()
+        assert gone(workers)
