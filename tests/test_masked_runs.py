@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from faithcheck_circuits.transformer import matrix
-from faithcheck_circuits.transformer.attention import attend
-from faithcheck_circuits.transformer.columns import Columns
+from faithcheck_circuits.transformer import block, matrix
 from faithcheck_circuits.transformer.derived import Derived
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -20,7 +18,10 @@ def form(request, monkeypatch):
     """By which form of a weight matrix products are taken."""
     if request.param != "as it comes":
         monkeypatch.setattr(matrix, "SMALL", 0)
-        monkeypatch.setattr(matrix, "SLOWER", 0 if request.param == "always compressed" else 10**9)
+        slower = 0 if request.param == "always compressed" else 10**9
+        monkeypatch.setattr(matrix, "SLOWER", slower)
+        monkeypatch.setattr(block, "SLOWER", slower)
+        monkeypatch.setattr(block, "PICKING", 0)
 
 
 def close(found, expected):
@@ -106,26 +107,6 @@ def test_what_is_derived_is_made_once_until_a_source_changes():
     tensors["x"] = torch.zeros(3)
     assert derived.get().tolist() == [0, 0, 0]
     assert len(made) == 3
-
-
-@pytest.mark.parametrize("length", [3, 30])
-def test_heads_known_to_be_still_attend_and_mix_as_the_others_do(length):
-    """Heads without values or queries, said to be still and not said to be."""
-    generator = torch.Generator().manual_seed(0)
-    columns = Columns.apart(torch.zeros(1, 4, length, dtype=torch.int64))
-    shape = (1, 3, 2, 4 * length)
-    q, k, v = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(3))
-    q[:, 1:], v[:, 1:] = 0, 0
-    sink, found = torch.randn(1, 3, generator=generator, dtype=torch.float64), []
-    for still in (None, torch.tensor([1, 2])):
-        leaves = [t.clone().requires_grad_() for t in (q, k, v)]
-        mixed, patterns = attend(*leaves, sink, columns, columns.queries, still)
-        found.append((mixed, patterns, torch.autograd.grad(mixed.square().sum() + mixed.sum(), leaves)))
-    close(found[0][0], found[1][0])
-    for one, other in zip(found[0][1], found[1][1], strict=True):
-        close(one, other)
-    for one, other in zip(found[0][2], found[1][2], strict=True):
-        close(one, other)
 
 
 def test_short_and_long_texts_attend_alike(monkeypatch):

@@ -44,10 +44,11 @@ class ActiveSet:
         waited = torch.tensor([step - self._last[i] for i in members.tolist()], device=members.device)
         return torch.where(self.active[members], 1, waited[:, None])
 
-    def after_full(self, step: int, members: Sequence[int], on: Tensor) -> None:
-        """Take up what full steps of these members left on, bool[member of all, node]."""
+    def after_full(self, step: int, members: Sequence[int], on: Tensor) -> bool:
+        """Take up what full steps of these members left on, bool[member of all, node]; whether compact steps change."""
         if not members:
-            return
+            return False
+        before_compact = [self._every[i] > 1 for i in members]
         for i in members:
             self._last[i] = step
         now, before = on[members], self.active[members]
@@ -56,6 +57,7 @@ class ActiveSet:
         self.active[members] = now
         for i, is_few, does in zip(members, few.tolist(), revives.tolist(), strict=True):
             self._every[i] = min(self._next(self._every[i], does), self._rarely) if is_few else 1
+        return any(before_compact) or any(self._every[i] > 1 for i in members)
 
     def _next(self, every: int, revives: bool) -> int:
         """Sooner where a full step turned nodes on, else later."""

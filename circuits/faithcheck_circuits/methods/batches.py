@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
@@ -44,14 +43,12 @@ def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list
     """Train one mask for each (problem, factor on k_coef); the problems are of one group of `together`.
 
     What is batched depends on the runs and their memory budget alone, never on how many cores there are. On a CPU
-    batches run side by side in worker processes, one thread each, where that pays. Weak penalties take longest.
+    batches run side by side in worker processes, one thread each, where that pays.
     """
-    order = _alike_together(runs)
-    width = _at_once(runs[0][0], parameters.batch)
-    batches = [[runs[i] for i in order[start : start + width]] for start in range(0, len(order), width)]
-    jobs = [partial(_train, batch, parameters) for batch in batches]
+    batches = _batches(runs, _at_once(runs[0][0], parameters.batch))
+    jobs = [partial(_train, [runs[i] for i in batch], parameters) for batch in batches]
     found = side_by_side(jobs, torch.get_num_threads() if _pays(runs, parameters.steps) else 1)
-    by_run = dict(zip(order, chain.from_iterable(found), strict=True))
+    by_run = dict(zip(chain.from_iterable(batches), chain.from_iterable(found), strict=True))
     return [by_run[i] for i in range(len(runs))]
 
 
@@ -66,14 +63,15 @@ def _pays(runs: Sequence[Run], steps: int) -> bool:
     return model.device.type == "cpu" and getattr(model, "portable", False) and nodes * steps * len(runs) >= WORTH
 
 
-def _alike_together(runs: Sequence[Run]) -> list[int]:
-    """The order in which runs fill batches: of the same penalty and labels in a row, for these keep as many nodes."""
-    seen: Counter[tuple[int, float]] = Counter()
-    places = []
-    for problem, factor in runs:
-        places.append((factor, -seen[problem.seed, factor]))
-        seen[problem.seed, factor] += 1
-    return sorted(range(len(runs)), key=lambda i: places[i])
+def _batches(runs: Sequence[Run], width: int) -> list[list[int]]:
+    """Places in `runs`: those of the same seed in a row, for they are on the same prompts; whatever their order was."""
+
+    def place(i: int) -> tuple[int, list[int], float]:
+        problem, factor = runs[i]
+        return problem.seed, problem.prompts.targets.tolist(), factor
+
+    order = sorted(range(len(runs)), key=place)
+    return [order[start : start + width] for start in range(0, len(order), width)]
 
 
 def _at_once(problem: Problem, batch: int) -> int:

@@ -54,12 +54,19 @@ class Drawn:
             found = [norm_scales(problem.model, problem.prompts) for problem in streams]
             self._scales = {norm: _padded([scales[norm][0] for scales in found]) for norm in found[0]}
 
+    def alike(self, rows: Sequence[int]) -> list[list[int]]:
+        """The members of each stream, of some members."""
+        streams: dict[int, list[int]] = {}
+        for row in rows:
+            streams.setdefault(int(self._stream[row]), []).append(row)
+        return list(streams.values())
+
     def at(self, step: int, rows: Tensor) -> Minibatch:
         """The prompts of members `rows` (int[member]) at a step."""
         stream = self._stream[rows][:, None]
         own = self._draws[stream[:, 0], step]
-        shared = len(self._draws) == 1
-        where = (0, own[0]) if shared else (stream, own)
+        shared = bool((stream == stream[0]).all())
+        where = (stream[0, 0], own[0]) if shared else (stream, own)
         member = rows[:, None]
         scales = None
         if self._scales is not None:

@@ -66,8 +66,7 @@ class MaskTraining:
             for group in compact:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, idle=due)
             on = self._on()
-            schedule.after_full(step, due, on)
-            if due or schedule.shrink(step, on):
+            if schedule.after_full(step, due, on) | schedule.shrink(step, on):
                 compact = [self._restricted(rows, schedule.active[rows]) for rows in schedule.groups()]
             losses.append(loss)
             nodes.append(on.sum(-1))
@@ -85,12 +84,15 @@ class MaskTraining:
         return {site: part.clone() for site, part in zip(self.model.sites, parts, strict=True)}
 
     def _whole(self, members: Sequence[int]) -> list[Group]:
-        """Members that compute every node: one by one on a CPU, where the nodes that are off are then skipped."""
+        """Members that compute every node: on a CPU those on the same prompts, which share what these begin with."""
         device = self.tau.device
-        at_once = 1 if device.type == "cpu" else max(1, len(members))
-        rows = torch.tensor(members, dtype=torch.int64, device=device).split(at_once) if members else ()
+        groups = self.drawn.alike(members) if device.type == "cpu" else [list(members)]
         every = torch.arange(self.total, device=device)
-        return [Group(some, self.model, every.expand(len(some), -1), self.sizes) for some in rows]
+        return [
+            Group(torch.tensor(rows, device=device), self.model, every.expand(len(rows), -1), self.sizes)
+            for rows in groups
+            if rows
+        ]
 
     def _restricted(self, rows: Tensor, active: Tensor) -> Group:
         """Members that compute their active nodes, bool[member, node]."""

@@ -29,23 +29,20 @@ def attend(
     sink: Tensor,
     columns: Columns,
     queries: Sequence[Queries],
-    still: Tensor | None = None,
 ) -> tuple[Tensor, list[Tensor]]:
     """The mixed values float[member, head, channel, query], and of each part of the queries its pattern.
 
     q: float[member, head, channel, query]; k and v: float[member, head, channel, column]; sink: float[member or 1,
-    head], the logit of a key whose value is 0. still: int[head], heads whose values are all 0, and their queries or
-    keys too. A pattern is float[member, head, key + 1, query], the sink last; on short prompts it leaves no graph.
+    head], the logit of a key whose value is 0. A pattern is float[member, head, key + 1, query], the sink last; on
+    short prompts it leaves no graph.
     """
     prompts, length = columns.place.shape
     if columns.needed is None and (length > SHORT or q.device.type != "cpu" or sink.requires_grad):
         return _by_matrices(q, k, v, sink, prompts, queries)
     members = max(map(len, (q, k, v, sink)))
     q, k, v, sink = (t.expand(members, *t.shape[1:]) for t in (q, k, v, sink))
-    if still is None or not len(still):
-        mixed, *patterns = _Rows.apply(q, k, v, sink, queries)
-        return mixed, patterns
-    return _with_still(q, k, v, sink, queries, still)
+    mixed, *patterns = _Rows.apply(q, k, v, sink, queries)
+    return mixed, patterns
 
 
 def _by_matrices(
@@ -66,20 +63,6 @@ def _by_matrices(
     return mixed, [torch.cat([whole[:, :, : pos + 1, pos], whole[:, :, -1:, pos]], 2) for pos in range(whole.shape[3])]
 
 
-def _with_still(
-    q: Tensor, k: Tensor, v: Tensor, sink: Tensor, queries: Sequence[Queries], still: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """A still head attends evenly and mixes nothing, though its values have a gradient."""
-    busy = torch.ones(q.shape[1], dtype=torch.bool).index_fill(0, still, False).nonzero().flatten()
-    order = torch.cat([busy, still]).argsort()
-    parts = [(heads, *(t.index_select(1, heads) for t in (q, k, v, sink))) for heads in (busy, still)]
-    (_, *moving), (_, _, _, values, sinks) = parts
-    mixed, *patterns = _Rows.apply(*moving, queries)
-    even, *flat = _Still.apply(values, sinks, queries)
-    both = [torch.cat([one, other], 1).index_select(1, order) for one, other in zip(patterns, flat, strict=True)]
-    return torch.cat([mixed, even], 1).index_select(1, order), both
-
-
 class _Rows(torch.autograd.Function):
     """Some heads at a time, every product a multiplication of rows of columns. The sinks get no gradient."""
 
@@ -87,12 +70,7 @@ class _Rows(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, v: Tensor, sink: Tensor, queries: Sequence[Queries]
     ) -> tuple[Tensor, ...]:
-        mixed, patterns = torch.empty_like(q), [_pattern_like(q, part) for part in queries]
-        for part, pattern, heads in _pieces(q, queries, patterns):
-            key, value = (_at(t[:, heads], part) for t in (k, v))
-            scores = (q[:, heads, :, None, part.at] * key).sum(2).mul_(1 / math.sqrt(q.shape[2]))
-            pattern[:, heads] = _softmax(scores, sink[:, heads], part)
-            mixed[:, heads, :, part.at] = (pattern[:, heads, None, :-1] * value).sum(3)
+        mixed, patterns = mix(q, k, v, sink, queries)
         ctx.save_for_backward(q, k, v, *patterns)
         ctx.queries = queries
         ctx.mark_non_differentiable(*patterns)
@@ -102,40 +80,35 @@ class _Rows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, *patterns = ctx.saved_tensors
-        by_q, by_k, by_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        scale = 1 / math.sqrt(q.shape[2])
-        for part, pattern, heads in _pieces(q, ctx.queries, patterns):
-            key, value = (_at(t[:, heads], part) for t in (k, v))
-            shares, grad = pattern[:, heads, :-1], grads[0][:, heads, :, None, part.at]
-            _add(by_v[:, heads], part, shares[:, :, None] * grad)
-            towards = (grad * value).sum(2)
-            towards = (towards - (shares * towards).sum(2, keepdim=True)).mul_(shares).mul_(scale)[:, :, None]
-            by_q[:, heads, :, part.at] = (towards * key).sum(3)
-            _add(by_k[:, heads], part, towards * q[:, heads, :, None, part.at])
-        return by_q, by_k, by_v, None, None
+        return *mix_backward(grads[0], q, k, v, patterns, ctx.queries), None, None
 
 
-class _Still(torch.autograd.Function):
-    """Heads that attend evenly to values that are all 0."""
+def mix(q: Tensor, k: Tensor, v: Tensor, sink: Tensor, queries: Sequence[Queries]) -> tuple[Tensor, list[Tensor]]:
+    """The mixed values and the patterns, as `attend` gives them."""
+    mixed, patterns = torch.empty_like(q), [_pattern_like(q, part) for part in queries]
+    for part, pattern, heads in _pieces(q, queries, patterns):
+        key, value = (keys_of(t[:, heads], part) for t in (k, v))
+        scores = (q[:, heads, :, None, part.at] * key).sum(2).mul_(1 / math.sqrt(q.shape[2]))
+        pattern[:, heads] = _softmax(scores, sink[:, heads], part)
+        mixed[:, heads, :, part.at] = (pattern[:, heads, None, :-1] * value).sum(3)
+    return mixed, patterns
 
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, sink: Tensor, queries: Sequence[Queries]) -> tuple[Tensor, ...]:
-        patterns = [
-            _softmax(sink.new_zeros(*sink.shape, *part.keys.shape), sink, part).contiguous() for part in queries
-        ]
-        ctx.queries, ctx.shape = queries, v.shape
-        ctx.save_for_backward(*patterns)
-        ctx.mark_non_differentiable(*patterns)
-        width = sum(part.keys.shape[1] for part in queries)
-        return v.new_zeros(*v.shape[:-1], width), *patterns
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        by_v = grads[0].new_zeros(ctx.shape)
-        for part, pattern, heads in _pieces(by_v, ctx.queries, ctx.saved_tensors):
-            _add(by_v[:, heads], part, pattern[:, heads, None, :-1] * grads[0][:, heads, :, None, part.at])
-        return by_v, None, None
+def mix_backward(
+    by_mixed: Tensor, q: Tensor, k: Tensor, v: Tensor, patterns: Sequence[Tensor], queries: Sequence[Queries]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients towards q, k and v."""
+    by_q, by_k, by_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+    scale = 1 / math.sqrt(q.shape[2])
+    for part, pattern, heads in _pieces(q, queries, patterns):
+        key, value = (keys_of(t[:, heads], part) for t in (k, v))
+        shares, grad = pattern[:, heads, :-1], by_mixed[:, heads, :, None, part.at]
+        _add(by_v[:, heads], part, shares[:, :, None] * grad)
+        towards = (grad * value).sum(2)
+        towards = (towards - (shares * towards).sum(2, keepdim=True)).mul_(shares).mul_(scale)[:, :, None]
+        by_q[:, heads, :, part.at] = (towards * key).sum(3)
+        _add(by_k[:, heads], part, towards * q[:, heads, :, None, part.at])
+    return by_q, by_k, by_v
 
 
 def _pieces(
@@ -152,7 +125,7 @@ def _pattern_like(q: Tensor, part: Queries) -> Tensor:
     return q.new_empty(*q.shape[:2], part.keys.shape[0] + 1, part.keys.shape[1])
 
 
-def _at(x: Tensor, part: Queries) -> Tensor:
+def keys_of(x: Tensor, part: Queries) -> Tensor:
     """float[member, head, channel, key, query] of float[member, head, channel, column]."""
     if part.leading:
         return x[..., : part.keys.numel()].unflatten(-1, part.keys.shape)
@@ -165,6 +138,12 @@ def _add(into: Tensor, part: Queries, x: Tensor) -> None:
         into[..., : part.keys.numel()] += x.flatten(-2)
     else:
         into.index_add_(-1, part.keys.flatten(), x.flatten(-2))
+
+
+def shares_of(scores: Tensor, sinks: Tensor) -> Tensor:
+    """The softmax over keys and a sink of float[head, key, query], without the sink's share. sinks: float[head]."""
+    column = sinks[:, None, None].expand(len(scores), 1, scores.shape[2])
+    return torch.cat([scores, column], 1).softmax(1)[:, :-1]
 
 
 def _softmax(scores: Tensor, sink: Tensor, part: Queries) -> Tensor:

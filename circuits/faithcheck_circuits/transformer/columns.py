@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-WORTH = 0.65
+WORTH = 0.9
 """Prefixes are shared where they are at most this share of all positions: finding the keys of each has a price."""
 
 
@@ -149,3 +149,12 @@ def _queries_apart(prompts: int, length: int, device: torch.device) -> list[Quer
 
 def _unique(columns: Tensor) -> tuple[np.ndarray, ...]:
     return np.unique(columns.numpy(), return_index=True, return_inverse=True)
+
+
+def at_columns(value: Tensor, columns: Tensor) -> Tensor:
+    """float[member, ..., query] of float[member, ..., column], at int[query] or int[member, query]."""
+    if columns.dim() == 1:
+        return value.index_select(-1, columns)
+    members = max(len(value), len(columns))
+    where = columns.view(len(columns), *(1 for _ in value.shape[1:-1]), -1)
+    return value.expand(members, *value.shape[1:]).gather(-1, where.expand(members, *value.shape[1:-1], -1))

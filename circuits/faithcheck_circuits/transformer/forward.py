@@ -10,10 +10,10 @@ from torch import Tensor
 
 from faithcheck.model import Run
 from faithcheck_circuits.transformer.attention import attend
-from faithcheck_circuits.transformer.columns import Answers
+from faithcheck_circuits.transformer.columns import Answers, at_columns
 from faithcheck_circuits.transformer.levers import Levers, levers_of
+from faithcheck_circuits.transformer.masked import masked_logits, trains_masks
 from faithcheck_circuits.transformer.network import Network, Stream
-from faithcheck_circuits.transformer.source import Source, at_columns
 
 
 class Pass:
@@ -51,20 +51,9 @@ class Pass:
         self.keep(name, scale)
         return scale.unsqueeze(1)
 
-    def read(self, norm: str, site: str, stream: Stream) -> Source:
+    def read(self, norm: str, site: str, stream: Stream) -> Tensor:
         """The site that reads the residual stream through a norm."""
-        return self.source(site, self.network.read(site, stream, norm) / self.scale(norm, stream))
-
-    def compute(self, site: str, source: Source) -> Tensor:
-        """The site's values before its activation function. Captured ones may get gradients where their mask is 0."""
-        return self.network.compute(site, source, None if site in self._capture else self.levers.on.get(site))
-
-    def source(self, name: str, value: Tensor, gelu: bool = False) -> Source:
-        """A site that only matrices read: its mask is left to them where that is all there is to do."""
-        config, on = self.network.config, self.levers.on.get(name)
-        if on is None or name in self.levers.baselines or name in self._capture or config.activation_topk is not None:
-            return Source(self.at_site(name, F.gelu(value) if gelu else value))
-        return Source(value, gelu, self.levers.masks[name][:, :, 0], on)
+        return self.at_site(site, self.network.read(site, stream, norm) / self.scale(norm, stream))
 
     def at_site(self, name: str, value: Tensor) -> Tensor:
         """The site's nodes after activation top-k and the intervention x <- m x + (1 - m) b."""
@@ -104,6 +93,8 @@ def forward(
     )
     run = Pass(network, levers, capture)
     answers = None if positions is None else levers.columns.answers(positions)
+    if answers is not None and not capture and trains_masks(network, levers):
+        return Run(_finished(run, masked_logits(network, levers, answers, vocab), answers, vocab), {})
     stream = network.stream(levers.columns.tokens)
     for layer in range(network.config.layers):
         stream = _attention(run, layer, stream, answers if narrow and layer == last else None)
@@ -120,24 +111,23 @@ def _captures_after(last: int, capture: Sequence[str]) -> bool:
 def _attention(run: Pass, layer: int, stream: Stream, answers: Answers | None) -> Stream:
     net = run.network
     source = run.read(f"{layer}.ln_1", f"{layer}.attn_in", stream)
-    key = run.at_site(f"{layer}.attn_k", run.compute(f"{layer}.attn_k", source))
-    value = run.at_site(f"{layer}.attn_v", run.compute(f"{layer}.attn_v", source))
+    key = run.at_site(f"{layer}.attn_k", net.compute(f"{layer}.attn_k", source))
+    value = run.at_site(f"{layer}.attn_v", net.compute(f"{layer}.attn_v", source))
     if answers is not None:
-        source, stream, run.answers = source.at(answers.columns), stream.at(answers.columns), answers
-    query = run.at_site(f"{layer}.attn_q", run.compute(f"{layer}.attn_q", source))
+        source, stream, run.answers = at_columns(source, answers.columns), stream.at(answers.columns), answers
+    query = run.at_site(f"{layer}.attn_q", net.compute(f"{layer}.attn_q", source))
     q, k, v = (net.split_heads(f"{layer}.attn_{s}", t) for s, t in (("q", query), ("k", key), ("v", value)))
     queries = run.columns.queries if answers is None else [answers.queries]
-    still = run.levers.still(layer, net.config.d_head, net.config.heads)
-    mixed, patterns = attend(q, k, v, net.sink(layer), run.columns, queries, still)
+    mixed, patterns = attend(q, k, v, net.sink(layer), run.columns, queries)
     run.keep_pattern(layer, patterns)
-    out = run.at_site(f"{layer}.attn_out", run.compute(f"{layer}.attn_out", Source(net.merge_heads(layer, mixed))))
+    out = run.at_site(f"{layer}.attn_out", net.compute(f"{layer}.attn_out", net.merge_heads(layer, mixed)))
     return net.write(f"{layer}.attn_out", stream, out)
 
 
 def _mlp(run: Pass, layer: int, stream: Stream) -> Stream:
     source = run.read(f"{layer}.ln_2", f"{layer}.mlp_in", stream)
-    neuron = run.source(f"{layer}.mlp_neuron", run.compute(f"{layer}.mlp_neuron", source), gelu=True)
-    out = run.at_site(f"{layer}.mlp_out", run.compute(f"{layer}.mlp_out", neuron))
+    neuron = run.at_site(f"{layer}.mlp_neuron", F.gelu(run.network.compute(f"{layer}.mlp_neuron", source)))
+    out = run.at_site(f"{layer}.mlp_out", run.network.compute(f"{layer}.mlp_out", neuron))
     return run.network.write(f"{layer}.mlp_out", stream, out)
 
 
@@ -146,8 +136,16 @@ def _logits(run: Pass, stream: Stream, answers: Answers | None, vocab: Tensor | 
     if answers is not None and run.answers is None:
         stream, scale = stream.at(answers.columns), at_columns(scale, answers.columns)
     logits = run.network.logits(stream, vocab) / scale.transpose(1, 2)
+    return _finished(run, logits, answers, vocab)
+
+
+def _finished(run: Pass, logits: Tensor, answers: Answers | None, vocab: Tensor | None) -> Tensor:
+    """float[member, column, token] with the bigram table added, as prompts have asked for them."""
+    tokens = run.columns.tokens
+    if answers is not None:
+        tokens = at_columns(tokens, answers.columns)
     if run.network.config.bigram:
-        table = run.network.tensors["bigram"][stream.tokens]
+        table = run.network.tensors["bigram"][tokens]
         logits = logits + (table if vocab is None else table[..., vocab])
     if answers is None:
         return run.columns.spread(logits.transpose(1, 2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from faithcheck_circuits.transformer.columns import Columns
@@ -18,22 +17,14 @@ ByName = Mapping[str, Tensor]
 class Levers:
     """Masks and baselines {site: float[member, node, column or 1]}, norm scales {norm: float[member, column or 1]}.
 
-    `on`: {site: int[node]}, the nodes that are on in some member, where a mask over [member, node] says so.
+    `hard`: the sites whose masks came over [member, node].
     """
 
     columns: Columns
     masks: ByName
     baselines: ByName
     norm_scales: ByName
-    on: ByName
-
-    def still(self, layer: int, d_head: int, heads: int) -> Tensor | None:
-        """int[head] of heads whose v nodes are all off, and their q or their k nodes too; None where none is known."""
-        names = [f"{layer}.attn_{s}" for s in "vqk"]
-        if any(name not in self.on or name in self.baselines for name in names):
-            return None
-        v, q, k = (torch.zeros(heads, dtype=torch.bool).index_fill(0, self.on[name] // d_head, True) for name in names)
-        return (~v & ~(q & k)).nonzero().flatten()
+    hard: frozenset[str]
 
 
 def levers_of(
@@ -44,18 +35,21 @@ def levers_of(
     Prompts share the columns of their prefixes unless a lever tells them apart, or wants a gradient of its own at each
     position. positions: int[prompt], after which nothing is asked for, or int[member, prompt].
     """
-    on_cpu = tokens.device.type == "cpu"
-    hard = {site: m for site, m in levers[0].items() if network.skips_off and on_cpu and m.dim() == 2}
-    on = {site: mask.detach().any(0).nonzero().flatten() for site, mask in hard.items()}
+    hard = frozenset(site for site, mask in levers[0].items() if mask.dim() == 2)
     one_list = len(tokens) == 1 and (positions is None or positions.dim() == 1)
-    if on_cpu and one_list and network.is_frozen and not any(map(_varies, levers, (4, 4, 3), (True, False, False))):
+    if (
+        tokens.device.type == "cpu"
+        and one_list
+        and network.is_frozen
+        and not any(map(_varies, levers, (4, 4, 3), (True, False, False)))
+    ):
         shared = Columns.together(tokens, positions)
         if shared is not None and (over := _over(shared, levers)) is not None:
-            return Levers(shared, *over, on)
+            return Levers(shared, *over, hard)
     apart = Columns.apart(tokens)
     over = _over(apart, levers)
     assert over is not None
-    return Levers(apart, *over, on)
+    return Levers(apart, *over, hard)
 
 
 def _over(columns: Columns, levers: tuple[ByName, ByName, ByName]) -> tuple[ByName, ByName, ByName] | None:

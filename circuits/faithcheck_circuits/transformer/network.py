@@ -14,12 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from faithcheck_circuits.transformer.block import Weight
+from faithcheck_circuits.transformer.columns import at_columns
 from faithcheck_circuits.transformer.config import SOURCE, Config
+from faithcheck_circuits.transformer.derived import Derived
 from faithcheck_circuits.transformer.matrix import Matrix
-from faithcheck_circuits.transformer.source import Source, at_columns
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,11 @@ class Stream:
 class Network:
     """The whole model."""
 
-    skips_off: ClassVar = True
-    """Whether nodes that a mask turns off are worth looking for."""
+    is_whole: ClassVar = True
 
     def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
         self.config, self._tensors = config, dict(tensors)
+        self._scaled_unembed = Derived(torch.mul, self.tensors, "unembed", "ln_f.gain")
         self._matrices = {
             site: Matrix(self.tensors, site)
             for site in (f"{layer}.{kind}" for layer in range(config.layers) for kind in SOURCE)
@@ -81,13 +84,16 @@ class Network:
         """The site's nodes out of a value that covers all of them."""
         return x
 
-    def compute(self, site: str, source: Source, nodes_on: Tensor | None) -> Tensor:
-        """The site's values before its activation function, from its source site's.
+    def compute(self, site: str, source: Tensor) -> Tensor:
+        """The site's values before its activation function, from its source site's."""
+        return self._matrices[site].times(source)
 
-        nodes_on: int[node], outside of which the gradients towards the site's values are 0, as its mask is; None where
-        that is not known.
-        """
-        return self._matrices[site].times(source, nodes_on)
+    def weight(self, site: str) -> Weight:
+        return self._matrices[site].parts()
+
+    def unembed(self) -> Tensor:
+        """float[token, channel]: the unembedding times the last norm's gain."""
+        return self._scaled_unembed.get()
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
         """float[member, node, column] -> float[member, head, channel, column]."""

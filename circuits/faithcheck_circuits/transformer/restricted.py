@@ -19,7 +19,6 @@ from faithcheck_circuits.transformer.derived import Derived
 from faithcheck_circuits.transformer.matrix import SMALL, Matrix
 from faithcheck_circuits.transformer.network import Network, Stream
 from faithcheck_circuits.transformer.rows import Rows
-from faithcheck_circuits.transformer.source import Source
 
 RESIDUAL = ("attn_in", "attn_out", "mlp_in", "mlp_out")
 """The kinds of sites whose nodes are channels of the residual stream."""
@@ -74,7 +73,7 @@ class RestrictedNetwork(Network):
     With activation top-k every node competes, so every row is computed and the stream holds all channels.
     """
 
-    skips_off: ClassVar = False
+    is_whole: ClassVar = False
 
     def __init__(self, whole: Network, embedding: Embedding, keep: Mapping[str, Tensor]):
         self.config, self._tensors, self._embedding = whole.config, dict(whole.tensors), embedding
@@ -145,10 +144,10 @@ class RestrictedNetwork(Network):
             x if self.config.activation_topk is None else Rows(self.index[site], self.filled[site], x.shape[1]).pick(x)
         )
 
-    def compute(self, site: str, source: Source, nodes_on: Tensor | None) -> Tensor:
+    def compute(self, site: str, source: Tensor) -> Tensor:
         if site in self._matrices:
-            return super().compute(site, source, None)
-        x, weight, bias = source.masked(), self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"]
+            return super().compute(site, source)
+        x, weight, bias = source, self.tensors[f"{site}.weight"], self.tensors[f"{site}.bias"]
         if len(weight) == 1 and len(x) == 1:
             return torch.addmm(bias[0], weight[0], x[0])[None]
         members = max(len(x), len(weight))
