@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from faithcheck_circuits.transformer import block, matrix
+from faithcheck_circuits.transformer import block, forward, matrix
 from faithcheck_circuits.transformer.derived import Derived
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -36,30 +36,88 @@ def hard_masks(model, seed, share, members):
     }
 
 
-def loss_and_gradients(model, masks, spread, seed):
+def prompts_of(model, seed, alike):
+    """Random prompts; or many that differ late, so that they share columns."""
+    if not alike:
+        return random_prompts(model, seed)
+    tokens, positions = random_prompts(model, seed, prompts=12)
+    tokens[:, :3] = tokens[0, :3]
+    return tokens, positions
+
+
+def loss_and_gradients(model, masks, spread, seed, alike=False, scales=None):
     """Of masks over nodes; or of the same spread over positions, where no node is known to be off."""
-    tokens, positions = random_prompts(model, seed)
+    tokens, positions = prompts_of(model, seed, alike)
     leaves = {site: mask.clone().requires_grad_() for site, mask in masks.items()}
     levers = {
         site: leaf[:, None, None].expand(-1, *tokens.shape, -1) if spread else leaf for site, leaf in leaves.items()
     }
-    logits = model.run(tokens, positions=positions, masks=levers).logits
+    logits = model.run(tokens, positions=positions, masks=levers, norm_scales=scales).logits
     logits.square().sum().backward()
     return logits.detach(), {site: leaf.grad for site, leaf in leaves.items()}
 
 
-@every_variant
-@given(seed=seeds, share=st.sampled_from([0.0, 0.1, 0.4, 0.8, 1.0]), members=st.sampled_from([1, 3]))
-@example(seed=0, share=0.0, members=1)
-@example(seed=1, share=0.1, members=1)
-@few
-def test_nodes_that_are_off_have_the_gradients_of_the_whole_network(variant, seed, share, members):
-    model = small_model(variant, seed % 7)
-    masks = hard_masks(model, seed, share, members)
-    found, expected = (loss_and_gradients(model, masks, spread, seed) for spread in (False, True))
+def agree(found, expected):
     close(found[0], expected[0])
     for site, gradient in expected[1].items():
         close(found[1][site], gradient)
+
+
+def counted(monkeypatch):
+    """A list that grows by one with every run through the pass for mask training."""
+    used, taken = [], forward.masked_logits
+    monkeypatch.setattr(forward, "masked_logits", lambda *args: used.append(1) or taken(*args))
+    return used
+
+
+@every_variant
+@given(
+    seed=seeds, share=st.sampled_from([0.0, 0.1, 0.4, 0.8, 1.0]), members=st.sampled_from([1, 3]), alike=st.booleans()
+)
+@example(seed=0, share=0.0, members=1, alike=False)
+@example(seed=1, share=0.1, members=1, alike=True)
+@few
+def test_nodes_that_are_off_have_the_gradients_of_the_whole_network(variant, seed, share, members, alike):
+    model = small_model(variant, seed % 7)
+    masks = hard_masks(model, seed, share, members)
+    agree(*(loss_and_gradients(model, masks, spread, seed, alike) for spread in (False, True)))
+
+
+@pytest.mark.parametrize("variant", ["plain", "one layer", "three layers", "weight-sparse"])
+@pytest.mark.parametrize(("members", "scaled"), [(1, 1), (3, 1), (1, 3), (3, 3)])
+@pytest.mark.parametrize("by", ["prompt", "token", "nothing"])
+def test_given_norm_scales_are_those_of_every_column(variant, members, scaled, by, monkeypatch):
+    model, used = small_model(variant, 1), counted(monkeypatch)
+    masks, (tokens, _) = hard_masks(model, 1, 0.4, members), random_prompts(model, 1)
+    generator = torch.Generator().manual_seed(1)
+    scales = {}
+    for norm in model.norms:
+        if by == "token":  # the first layer sees tokens that differ, not columns
+            table = 0.5 + torch.rand(scaled, model.config.vocabulary, generator=generator, dtype=torch.float64)
+            scales[norm] = table[:, tokens]
+        else:
+            shape = (scaled, *tokens.shape) if by == "prompt" else (scaled, 1, 1)
+            scales[norm] = 0.5 + torch.rand(shape, generator=generator, dtype=torch.float64)
+    agree(*(loss_and_gradients(model, masks, spread, 1, scales=scales) for spread in (False, True)))
+    assert len(used) == 1
+
+
+def test_masks_between_off_and_on_have_their_gradients_too(monkeypatch):
+    model, used = small_model("weight-sparse", 4), counted(monkeypatch)
+    generator = torch.Generator().manual_seed(4)
+    masks = {
+        site: mask * (2 * torch.rand(mask.shape, generator=generator, dtype=torch.float64) - 0.5)
+        for site, mask in hard_masks(model, 4, 0.5, 2).items()
+    }
+    agree(*(loss_and_gradients(model, masks, spread, 4) for spread in (False, True)))
+    assert len(used) == 1
+
+
+def test_one_mask_of_several_members_gets_the_sum_of_their_gradients(monkeypatch):
+    model, used = small_model("plain", 5), counted(monkeypatch)
+    masks = {site: mask[: 1 + (site == "0.attn_v") * 2] for site, mask in hard_masks(model, 5, 0.5, 3).items()}
+    agree(*(loss_and_gradients(model, masks, spread, 5) for spread in (False, True)))
+    assert len(used) == 1
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 1.0])
@@ -69,9 +127,7 @@ def test_it_does_not_matter_how_a_weight_matrix_is_stored(form, share):
     found, expected = (loss_and_gradients(model, masks, spread, 3) for spread in (False, True))
     reference = loss_and_gradients(small_model("weight-sparse", 3), masks, True, 3)
     for some in (found, expected):
-        close(some[0], reference[0])
-        for site, gradient in reference[1].items():
-            close(some[1][site], gradient)
+        agree(some, reference)
 
 
 @pytest.mark.parametrize("how", ["in place", "by another tensor"])

@@ -47,7 +47,7 @@ def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list
     """
     batches = _batches(runs, _at_once(runs[0][0], parameters.batch))
     jobs = [partial(_train, [runs[i] for i in batch], parameters) for batch in batches]
-    found = side_by_side(jobs, torch.get_num_threads() if _pays(runs, parameters.steps) else 1)
+    found = side_by_side(jobs, workers(runs, parameters.steps))
     by_run = dict(zip(chain.from_iterable(batches), chain.from_iterable(found), strict=True))
     return [by_run[i] for i in range(len(runs))]
 
@@ -56,11 +56,13 @@ def _train(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[Trai
     return MaskTraining(runs, parameters).train()
 
 
-def _pays(runs: Sequence[Run], steps: int) -> bool:
-    """Whether this takes longer than to start processes, on a CPU and with a model that can be sent to them."""
+def workers(runs: Sequence[Run], steps: int) -> int:
+    """How many processes to work in: more than one on a CPU, with a model that can be sent to them, where training
+    takes longer than to start them."""
     model = runs[0][0].model
-    nodes = sum(site.size for site in model.sites.values())
-    return model.device.type == "cpu" and getattr(model, "portable", False) and nodes * steps * len(runs) >= WORTH
+    work = sum(site.size for site in model.sites.values()) * steps * len(runs)
+    may = model.device.type == "cpu" and getattr(model, "portable", False)
+    return torch.get_num_threads() if may and work >= WORTH else 1
 
 
 def _batches(runs: Sequence[Run], width: int) -> list[list[int]]:

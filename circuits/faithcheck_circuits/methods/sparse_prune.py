@@ -46,24 +46,30 @@ class SparsePrune:
         return self.extract_many([problem])[0]
 
     def extract_many(self, problems: Sequence[Problem]) -> list[NodeScores]:
-        from dataclasses import replace
-
-        from faithcheck_circuits.methods.batches import together, train_masks
+        from faithcheck_circuits.methods.batches import together
 
         scores: dict[int, NodeScores] = {}
         for group in together(problems):
-            parts = [_parts(problem) for problem in group]
-            runs = [
-                (replace(problem, prompts=fit), factor)
-                for problem, (fit, _) in zip(group, parts, strict=True)
-                for factor in self.parameters.sweep
-            ]
-            trained = train_masks(runs, self.parameters)
-            width = len(self.parameters.sweep)
-            for i, (problem, (_, choose)) in enumerate(zip(group, parts, strict=True)):
-                sweep = trained[i * width : (i + 1) * width]
-                scores[id(problem)] = _best(replace(problem, prompts=choose), sweep)
+            scores |= zip(map(id, group), self._pruned(group), strict=True)
         return [scores[id(problem)] for problem in problems]
+
+    def _pruned(self, group: Sequence[Problem]) -> list[NodeScores]:
+        """Of one group of `together`."""
+        from dataclasses import replace
+        from functools import partial
+
+        from faithcheck_circuits.methods.batches import train_masks, workers
+        from faithcheck_circuits.methods.workers import side_by_side
+
+        fit, held_out = zip(*map(_parts, group), strict=True)
+        factors = self.parameters.sweep
+        runs = [(replace(p, prompts=part), f) for p, part in zip(group, fit, strict=True) for f in factors]
+        trained = train_masks(runs, self.parameters)
+        choices = [
+            partial(_best, replace(p, prompts=part), trained[i * len(factors) : (i + 1) * len(factors)])
+            for i, (p, part) in enumerate(zip(group, held_out, strict=True))
+        ]
+        return side_by_side(choices, workers(runs, self.parameters.steps))
 
 
 def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
