@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SLOWER = 7
@@ -24,13 +25,16 @@ class Weight:
     """`dense`: float[out, in]; the same compressed by rows, and its transpose, where that is worth having."""
 
     def __init__(self, dense: Tensor, by_rows: Tensor | None, by_columns: Tensor | None):
-        self._dense, self._by_rows, self._by_columns = dense, by_rows, by_columns
+        self._dense = dense
+        self._by_rows, self._by_columns = (
+            None if form is None else _Compressed(form) for form in (by_rows, by_columns)
+        )
 
     def times(self, rows: Nodes, columns: Nodes, x: Tensor) -> Tensor:
         """Some rows of W x, where x is 0 but for some of its rows, W's columns, and only these are given."""
         found = x.new_empty(_count(rows), x.shape[1])
         for out, some, inputs, part in zip(_parts(found, rows), rows, columns, _parts(x, columns), strict=True):
-            picked = _picked_if_faster(self._by_rows, some, len(inputs), x.shape[1])
+            picked = self._by_rows and self._by_rows.if_faster(some, len(inputs), x.shape[1])
             if picked is not None:
                 torch.mm(picked, _spread(part, inputs, self._dense.shape[1]), out=out)
             else:
@@ -41,7 +45,7 @@ class Weight:
         """Some rows of W^T y, W's columns, where y is 0 but for some of its rows, and only these are given."""
         found = y.new_empty(_count(columns), y.shape[1])
         for out, outputs, some, part in zip(_parts(found, columns), rows, columns, _parts(y, rows), strict=True):
-            picked = _picked_if_faster(self._by_columns, some, len(outputs), y.shape[1])
+            picked = self._by_columns and self._by_columns.if_faster(some, len(outputs), y.shape[1])
             if picked is not None:
                 torch.mm(picked, _spread(part, outputs, len(self._dense)), out=out)
             else:
@@ -55,7 +59,7 @@ class Weight:
         """
         sums = y.new_zeros(len(rows), self._dense.shape[1])
         for into, some, a, b in zip(sums, rows, _parts(y, rows), x.split(self._dense.shape[1]), strict=True):
-            picked = _picked_if_faster(self._by_rows, some, self._dense.shape[1], y.shape[1])
+            picked = self._by_rows and self._by_rows.if_faster(some, self._dense.shape[1], y.shape[1])
             if picked is not None:
                 _add_dots(into, picked, a, b)
             else:
@@ -69,7 +73,7 @@ class Weight:
         """
         sums = y.new_zeros(len(columns), len(self._dense))
         for into, some, a, b in zip(sums, columns, y.split(len(self._dense)), _parts(x, columns), strict=True):
-            picked = _picked_if_faster(self._by_columns, some, len(self._dense), y.shape[1])
+            picked = self._by_columns and self._by_columns.if_faster(some, len(self._dense), y.shape[1])
             if picked is not None:
                 _add_dots(into, picked, b, a)
             else:
@@ -95,28 +99,38 @@ def _spread(x: Tensor, rows: Tensor, width: int) -> Tensor:
     return x.new_zeros(width, x.shape[1]).index_copy_(0, rows, x)
 
 
-def _picked_if_faster(compressed: Tensor | None, rows: Tensor, others: int, columns: int) -> Tensor | None:
-    """Some rows of the compressed form, where they are faster than a dense product of them with so many others."""
-    if compressed is None:
-        return None
-    nonzeros = compressed.values().shape[0] * len(rows) / compressed.shape[0]
-    if (len(rows) * others - SLOWER * nonzeros) * columns <= PICKING:
-        return None
-    return compressed if len(rows) == compressed.shape[0] else _picked(compressed, rows)
+class _Compressed:
+    """A matrix by its rows, and the rows that were picked of it."""
 
+    def __init__(self, matrix: Tensor):
+        self._matrix = matrix
+        self._picked: dict[int, tuple[Tensor, Tensor]] = {}
 
-def _picked(compressed: Tensor, rows: Tensor) -> Tensor:
-    first, columns, values = compressed.crow_indices(), compressed.col_indices(), compressed.values()
-    start, count = first.index_select(0, rows), first.diff().index_select(0, rows)
-    end = count.cumsum(0)
-    at = (start - end + count).repeat_interleave(count).add_(torch.arange(int(count.sum())))
-    return torch.sparse_csr_tensor(
-        torch.nn.functional.pad(end, (1, 0)),
-        columns.index_select(0, at),
-        values.index_select(0, at),
-        (len(rows), compressed.shape[1]),
-        check_invariants=False,
-    )
+    def if_faster(self, rows: Tensor, others: int, columns: int) -> Tensor | None:
+        """Some rows, where they are faster than a dense product of them with so many others."""
+        total = self._matrix.shape[0]
+        nonzeros = self._matrix.values().shape[0] * len(rows) / total
+        if (len(rows) * others - SLOWER * nonzeros) * columns <= PICKING:
+            return None
+        if len(rows) == total:
+            return self._matrix
+        if id(rows) not in self._picked:
+            self._picked[id(rows)] = rows, self._pick(rows)
+        return self._picked[id(rows)][1]
+
+    def _pick(self, rows: Tensor) -> Tensor:
+        matrix = self._matrix
+        first, columns, values = matrix.crow_indices(), matrix.col_indices(), matrix.values()
+        start, count = first.index_select(0, rows), first.diff().index_select(0, rows)
+        end = count.cumsum(0)
+        at = (start - end + count).repeat_interleave(count).add_(torch.arange(int(count.sum())))
+        return torch.sparse_csr_tensor(
+            F.pad(end, (1, 0)),
+            columns.index_select(0, at),
+            values.index_select(0, at),
+            (len(rows), matrix.shape[1]),
+            check_invariants=False,
+        )
 
 
 def _add_dots(into: Tensor, picked: Tensor, a: Tensor, b: Tensor) -> None:
