@@ -26,15 +26,13 @@ class Weight:
 
     def __init__(self, dense: Tensor, by_rows: Tensor | None, by_columns: Tensor | None):
         self._dense = dense
-        self._by_rows, self._by_columns = (
-            None if form is None else _Compressed(form) for form in (by_rows, by_columns)
-        )
+        self._by_rows, self._by_columns = _Compressed(by_rows), _Compressed(by_columns)
 
     def times(self, rows: Nodes, columns: Nodes, x: Tensor) -> Tensor:
         """Some rows of W x, where x is 0 but for some of its rows, W's columns, and only these are given."""
         found = x.new_empty(_count(rows), x.shape[1])
         for out, some, inputs, part in zip(_parts(found, rows), rows, columns, _parts(x, columns), strict=True):
-            picked = self._by_rows and self._by_rows.if_faster(some, len(inputs), x.shape[1])
+            picked = self._by_rows.if_faster(some, len(inputs), x.shape[1])
             if picked is not None:
                 torch.mm(picked, _spread(part, inputs, self._dense.shape[1]), out=out)
             else:
@@ -45,7 +43,7 @@ class Weight:
         """Some rows of W^T y, W's columns, where y is 0 but for some of its rows, and only these are given."""
         found = y.new_empty(_count(columns), y.shape[1])
         for out, outputs, some, part in zip(_parts(found, columns), rows, columns, _parts(y, rows), strict=True):
-            picked = self._by_columns and self._by_columns.if_faster(some, len(outputs), y.shape[1])
+            picked = self._by_columns.if_faster(some, len(outputs), y.shape[1])
             if picked is not None:
                 torch.mm(picked, _spread(part, outputs, len(self._dense)), out=out)
             else:
@@ -59,7 +57,7 @@ class Weight:
         """
         sums = y.new_zeros(len(rows), self._dense.shape[1])
         for into, some, a, b in zip(sums, rows, _parts(y, rows), x.split(self._dense.shape[1]), strict=True):
-            picked = self._by_rows and self._by_rows.if_faster(some, self._dense.shape[1], y.shape[1])
+            picked = self._by_rows.if_faster(some, self._dense.shape[1], y.shape[1])
             if picked is not None:
                 _add_dots(into, picked, a, b)
             else:
@@ -73,7 +71,7 @@ class Weight:
         """
         sums = y.new_zeros(len(columns), len(self._dense))
         for into, some, a, b in zip(sums, columns, y.split(len(self._dense)), _parts(x, columns), strict=True):
-            picked = self._by_columns and self._by_columns.if_faster(some, len(self._dense), y.shape[1])
+            picked = self._by_columns.if_faster(some, len(self._dense), y.shape[1])
             if picked is not None:
                 _add_dots(into, picked, b, a)
             else:
@@ -100,14 +98,16 @@ def _spread(x: Tensor, rows: Tensor, width: int) -> Tensor:
 
 
 class _Compressed:
-    """A matrix by its rows, and the rows that were picked of it."""
+    """A matrix compressed by its rows, None for none, and the rows that were picked of it."""
 
-    def __init__(self, matrix: Tensor):
+    def __init__(self, matrix: Tensor | None):
         self._matrix = matrix
         self._picked: dict[int, tuple[Tensor, Tensor]] = {}
 
     def if_faster(self, rows: Tensor, others: int, columns: int) -> Tensor | None:
         """Some rows, where they are faster than a dense product of them with so many others."""
+        if self._matrix is None:
+            return None
         total = self._matrix.shape[0]
         nonzeros = self._matrix.values().shape[0] * len(rows) / total
         if (len(rows) * others - SLOWER * nonzeros) * columns <= PICKING:
@@ -115,22 +115,23 @@ class _Compressed:
         if len(rows) == total:
             return self._matrix
         if id(rows) not in self._picked:
-            self._picked[id(rows)] = rows, self._pick(rows)
+            self._picked[id(rows)] = rows, _pick(self._matrix, rows)
         return self._picked[id(rows)][1]
 
-    def _pick(self, rows: Tensor) -> Tensor:
-        matrix = self._matrix
-        first, columns, values = matrix.crow_indices(), matrix.col_indices(), matrix.values()
-        start, count = first.index_select(0, rows), first.diff().index_select(0, rows)
-        end = count.cumsum(0)
-        at = (start - end + count).repeat_interleave(count).add_(torch.arange(int(count.sum())))
-        return torch.sparse_csr_tensor(
-            F.pad(end, (1, 0)),
-            columns.index_select(0, at),
-            values.index_select(0, at),
-            (len(rows), matrix.shape[1]),
-            check_invariants=False,
-        )
+
+def _pick(matrix: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of a compressed matrix."""
+    first, columns, values = matrix.crow_indices(), matrix.col_indices(), matrix.values()
+    start, count = first.index_select(0, rows), first.diff().index_select(0, rows)
+    end = count.cumsum(0)
+    at = (start - end + count).repeat_interleave(count).add_(torch.arange(int(count.sum())))
+    return torch.sparse_csr_tensor(
+        F.pad(end, (1, 0)),
+        columns.index_select(0, at),
+        values.index_select(0, at),
+        (len(rows), matrix.shape[1]),
+        check_invariants=False,
+    )
 
 
 def _add_dots(into: Tensor, picked: Tensor, a: Tensor, b: Tensor) -> None:
