@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from faithcheck.allocator import keep_freed_memory
+from faithcheck.allocator import give_back_freed_memory, keep_freed_memory
 from faithcheck.child_processes import end_with_parent, interrupts_held
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def _in_processes(jobs: Sequence[Callable[[], T]], workers: int) -> list[T]:
 
     with interrupts_held():
         pool = get_reusable_executor(workers, timeout=_IDLE, initializer=_prepare, env=_ENVIRONMENT)
-        futures = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(_done, job) for job in jobs]
     try:
         failed = [f for f in wait(futures, return_when=FIRST_EXCEPTION).done if f.exception() is not None]
         return [future.result() for future in (failed or futures)]
@@ -52,6 +52,12 @@ def _prepare() -> None:
     end_with_parent()
     keep_freed_memory()
     torch.set_num_threads(1)
+
+
+def _done(job: Callable[[], T]) -> T:
+    found = job()
+    give_back_freed_memory()
+    return found
 
 
 @contextmanager
