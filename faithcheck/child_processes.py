@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from threading import Thread
 
 
@@ -16,6 +17,7 @@ def interrupts_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # started inside, it would let signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -23,9 +25,8 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent() -> None:
-    """Called in a worker: one whose parent was killed would wait for work for ever."""
-    parent = os.getppid()
+def end_with_parent(parent: int) -> None:
+    """Called in a worker with its parent's process id: one whose parent was killed would wait for work for ever."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from faithcheck_circuits.transformer import block, forward, matrix
+from faithcheck_circuits.transformer import block, forward, masked, matrix
 from faithcheck_circuits.transformer.derived import Derived
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -71,16 +71,21 @@ def counted(monkeypatch):
 
 
 @every_variant
+@pytest.mark.parametrize("kinds", [16, 0])
 @given(
     seed=seeds, share=st.sampled_from([0.0, 0.1, 0.4, 0.8, 1.0]), members=st.sampled_from([1, 3]), alike=st.booleans()
 )
 @example(seed=0, share=0.0, members=1, alike=False)
 @example(seed=1, share=0.1, members=1, alike=True)
 @few
-def test_nodes_that_are_off_have_the_gradients_of_the_whole_network(variant, seed, share, members, alike):
+def test_nodes_that_are_off_have_the_gradients_of_the_whole_network(variant, kinds, seed, share, members, alike):
     model = small_model(variant, seed % 7)
     masks = hard_masks(model, seed, share, members)
-    agree(*(loss_and_gradients(model, masks, spread, seed, alike) for spread in (False, True)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(masked, "KINDS", kinds)
+        used = counted(patch)
+        agree(*(loss_and_gradients(model, masks, spread, seed, alike) for spread in (False, True)))
+    assert len(used) == (model.config.activation_topk is None)
 
 
 @pytest.mark.parametrize("variant", ["plain", "one layer", "three layers", "weight-sparse"])
@@ -99,6 +104,69 @@ def test_given_norm_scales_are_those_of_every_column(variant, members, scaled, b
             shape = (scaled, *tokens.shape) if by == "prompt" else (scaled, 1, 1)
             scales[norm] = 0.5 + torch.rand(shape, generator=generator, dtype=torch.float64)
     agree(*(loss_and_gradients(model, masks, spread, 1, scales=scales) for spread in (False, True)))
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_token_ids_beyond_the_numbers_of_a_small_dtype_stay_what_they_are(dtype, monkeypatch):
+    model, used = small_model("plain", 6, dtype, vocabulary=5000), counted(monkeypatch)
+    tokens = torch.tensor([[4097, 2051, 4999], [2049, 4099, 1]])
+    masks = {site: torch.ones(1, at.size, dtype=dtype, requires_grad=True) for site, at in model.sites.items()}
+    scales = {"0.ln_1": 1 + torch.rand(1, 2, 3, generator=torch.Generator().manual_seed(6)).to(dtype)}
+    runs = []
+    for given_masks in (masks, {}):
+        run = model.run(tokens, positions=torch.tensor([2, 2]), masks=given_masks, norm_scales=scales)
+        runs.append(run.logits.detach().double())
+    assert (runs[0] - runs[1]).abs().max() <= 40 * torch.finfo(dtype).eps * runs[1].abs().max()
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize("sink", [-1e3, 80.0, 1e3, -torch.inf])
+def test_sinks_may_be_of_any_size(sink, monkeypatch):
+    model, used = small_model("plain", 7), counted(monkeypatch)
+    for layer in range(model.config.layers):
+        model.network.tensors[f"{layer}.sink"][::2] = sink
+    masks = hard_masks(model, 7, 0.15, 2)
+    agree(*(loss_and_gradients(model, masks, spread, 7) for spread in (False, True)))
+    assert len(used) == 1
+
+
+def test_members_with_positions_of_their_own_take_the_plain_pass():
+    model = small_model("plain", 8)
+    tokens, positions = random_prompts(model, 8)
+    masks = {site: mask.requires_grad_() for site, mask in hard_masks(model, 8, 0.5, 2).items()}
+    each = torch.stack([positions, (positions + 1) % 5])
+    found = model.run(tokens, positions=each, masks=masks).logits
+    for member, own in enumerate(each):
+        close(found[member], model.run(tokens, positions=own, masks=masks).logits[member])
+
+
+def test_a_few_tokens_of_the_vocabulary_are_those_of_all(monkeypatch):
+    model, used = small_model("bigram", 9), counted(monkeypatch)
+    tokens, positions = random_prompts(model, 9)
+    masks = {site: mask.requires_grad_() for site, mask in hard_masks(model, 9, 0.5, 2).items()}
+    few_tokens, grads = torch.tensor([7, 3, 7]), []
+    for run in (
+        model.run(tokens, positions=positions, masks=masks, vocab=few_tokens).logits,
+        model.run(tokens, positions=positions, masks=masks).logits[..., few_tokens],
+    ):
+        grads.append((run, torch.autograd.grad(run.square().sum(), list(masks.values()))))
+    close(grads[0][0], grads[1][0])
+    for one, other in zip(*(found for _, found in grads), strict=True):
+        close(one, other)
+    assert len(used) == 2
+
+
+def test_gradients_may_be_taken_twice_but_not_after_a_weight_was_changed(monkeypatch):
+    model, used = small_model("plain", 10), counted(monkeypatch)
+    tokens, positions = random_prompts(model, 10)
+    masks = {site: mask.requires_grad_() for site, mask in hard_masks(model, 10, 0.5, 2).items()}
+    loss = model.run(tokens, positions=positions, masks=masks).logits.square().sum()
+    once, twice = (torch.autograd.grad(loss, list(masks.values()), retain_graph=True) for _ in range(2))
+    assert all(map(torch.equal, once, twice))
+    model.network.tensors["1.attn_v.weight"] += 1
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        torch.autograd.grad(loss, list(masks.values()))
     assert len(used) == 1
 
 

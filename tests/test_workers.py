@@ -1,9 +1,11 @@
 """Jobs in worker processes: results in order, the same as in one process, and no process left behind."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from functools import partial
@@ -54,6 +56,58 @@ def test_a_worker_that_dies_is_an_error_that_says_so_and_the_next_jobs_run():
     assert [result for result, *_ in side_by_side([partial(late, 0, i) for i in range(2)], 2)] == [0, 1]
 
 
+def blocked():
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+class Odd(Exception):
+    def __init__(self, one, other):
+        super().__init__(f"{one} and {other}")
+
+
+def odd():
+    raise Odd("this", "that")
+
+
+def test_workers_never_see_ctrl_c():
+    assert side_by_side([blocked, blocked], 2) == [True, True]
+    assert not blocked()
+
+
+def test_an_exception_that_cannot_be_pickled_keeps_its_words():
+    with pytest.raises(RuntimeError, match="Odd: this and that"):
+        side_by_side([odd, odd], 2)
+
+
+def test_jobs_that_cannot_be_pickled_run_in_this_process():
+    lock = threading.Lock()
+    found = side_by_side([partial(late, 0, lock), partial(late, 0, lock)], 2)
+    assert [process for _, process, _ in found] == [os.getpid()] * 2
+
+
+def test_fewer_jobs_than_before_go_to_the_same_processes():
+    before = {process for _, process, _ in side_by_side([partial(late, 0.3, i) for i in range(3)], 3)}
+    assert {process for _, process, _ in side_by_side([partial(late, 0.3, i) for i in range(2)], 2)} <= before
+
+
+def nested(results):
+    found = side_by_side([partial(late, 0, i) for i in range(2)], 2)
+    results.put([process for _, process, _ in found] == [os.getpid()] * 2)
+
+
+@pytest.mark.parametrize(("start", "daemon"), [("fork", False), ("fork", True), ("spawn", True)])
+def test_a_process_that_may_start_none_runs_the_jobs_itself(start, daemon):
+    side_by_side([partial(late, 0, i) for i in range(2)], 2)  # a fork gets the pool without what drives it
+    context = multiprocessing.get_context(start)
+    results = context.Queue()
+    child = context.Process(target=nested, args=(results,), daemon=daemon)
+    child.start()
+    try:
+        assert results.get(timeout=60) is True
+    finally:
+        child.kill()
+
+
 def test_masks_trained_in_processes_are_those_trained_in_this_one(monkeypatch):
     problems = [problem(seed=seed) for seed in range(3)]
     method = SparsePrune(SparsePrune.Parameters(steps=12, sweep=(1.0, 0.1)))
@@ -69,13 +123,11 @@ def test_masks_trained_in_processes_are_those_trained_in_this_one(monkeypatch):
         assert one.convergence == other.convergence
 
 
-@pytest.mark.parametrize(("steps", "processes"), [(1, False), (50_000, True)])
-def test_processes_are_started_only_for_work_of_seconds(monkeypatch, steps, processes):
-    asked = []
-    monkeypatch.setattr(batches, "side_by_side", lambda jobs, workers: asked.append(workers) or [[None]] * len(jobs))
+@pytest.mark.parametrize(("steps", "runs", "processes"), [(1, 9, 1), (50_000, 9, 3), (50_000, 20, 4), (50_000, 1, 1)])
+def test_processes_are_started_for_work_of_seconds_and_one_a_batch(monkeypatch, steps, runs, processes):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    batches.train_masks([(problem(), 1.0)], SparsePrune.Parameters(steps=steps))
-    assert asked == [4 if processes else 1]
+    members = [(problem(seed=seed), 1.0) for seed in range(runs)]
+    assert batches.workers(members, SparsePrune.Parameters(steps=steps)) == processes
 
 
 SCRIPT = """
@@ -96,7 +148,7 @@ except KeyboardInterrupt:
 """
 
 
-def stuck(folder):
+def started(folder):
     (folder / "script.py").write_text(SCRIPT)
     process = subprocess.Popen(
         [sys.executable, "script.py"],
@@ -106,6 +158,12 @@ def stuck(folder):
         text=True,
         start_new_session=True,
     )
+    assert process.stdout.readline() == "started\n"
+    return process
+
+
+def stuck(folder):
+    process = started(folder)
     while len(list(folder.glob("stuck-*"))) < 2 and process.poll() is None:
         time.sleep(0.05)
     workers = [int(path.name.partition("-")[2]) for path in folder.glob("stuck-*")]
@@ -126,7 +184,7 @@ class TestNoProcessIsLeft:
         process, workers = stuck(tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         out, error = process.communicate(timeout=60)
-        assert (process.returncode, out.split(), error) == (0, ["started", "interrupted"], "")
+        assert (process.returncode, out.split(), error) == (0, ["interrupted"], "")
         assert gone(workers)
 
     def test_after_the_parent_is_killed(self, tmp_path):
@@ -134,3 +192,35 @@ class TestNoProcessIsLeft:
         process.kill()
         process.wait()
         assert gone(workers)
+
+    @pytest.mark.parametrize("after", [0.1, 0.4, 1.0])
+    def test_after_the_parent_is_killed_while_they_start(self, tmp_path, after):
+        process = started(tmp_path)
+        time.sleep(after)
+        children = of_group(process.pid)
+        process.kill()
+        process.wait()
+        assert gone(children)
+
+    @pytest.mark.parametrize("after", [0.1, 0.4, 1.0])
+    def test_after_ctrl_c_while_they_start(self, tmp_path, after):
+        process = started(tmp_path)
+        time.sleep(after)
+        children = of_group(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        out, error = process.communicate(timeout=60)
+        assert (process.returncode, out.split(), error) == (0, ["interrupted"], "")
+        assert gone([child for child in children if child != process.pid])
+
+
+def of_group(group):
+    """The processes of a process group."""
+    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in every if Path(f"/proc/{pid}").exists() and _group(pid) == group]
+
+
+def _group(pid):
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None

@@ -45,7 +45,9 @@ def _one_pool(waiting: deque[Unit], workers: int) -> Generator[Instance]:
     So it is known which units a death may be due to.
     """
     others = set(active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=end_with_parent, initargs=(os.getpid(),)
+    )
     running: dict[Future[Instance], Unit] = {}
     alive = True
     try:

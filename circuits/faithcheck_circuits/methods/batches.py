@@ -45,9 +45,9 @@ def train_masks(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list
     What is batched depends on the runs and their memory budget alone, never on how many cores there are. On a CPU
     batches run side by side in worker processes, one thread each, where that pays.
     """
-    batches = _batches(runs, _at_once(runs[0][0], parameters.batch))
+    batches = _batches(runs, parameters)
     jobs = [partial(_train, [runs[i] for i in batch], parameters) for batch in batches]
-    found = side_by_side(jobs, workers(runs, parameters.steps))
+    found = side_by_side(jobs, workers(runs, parameters))
     by_run = dict(zip(chain.from_iterable(batches), chain.from_iterable(found), strict=True))
     return [by_run[i] for i in range(len(runs))]
 
@@ -56,17 +56,18 @@ def _train(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[Trai
     return MaskTraining(runs, parameters).train()
 
 
-def workers(runs: Sequence[Run], steps: int) -> int:
-    """How many processes to work in: more than one on a CPU, with a model that can be sent to them, where training
-    takes longer than to start them."""
+def workers(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> int:
+    """How many processes to work in: on a CPU, with a model that can be sent to them, up to one a batch, where training
+    takes longer than to start them; else one."""
     model = runs[0][0].model
-    work = sum(site.size for site in model.sites.values()) * steps * len(runs)
+    work = sum(site.size for site in model.sites.values()) * parameters.steps * len(runs)
     may = model.device.type == "cpu" and getattr(model, "portable", False)
-    return torch.get_num_threads() if may and work >= WORTH else 1
+    return min(torch.get_num_threads(), len(_batches(runs, parameters))) if may and work >= WORTH else 1
 
 
-def _batches(runs: Sequence[Run], width: int) -> list[list[int]]:
+def _batches(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[list[int]]:
     """Places in `runs`: those of the same seed in a row, for they are on the same prompts; whatever their order was."""
+    width = _at_once(runs[0][0], parameters.batch)
 
     def place(i: int) -> tuple[int, list[int], float]:
         problem, factor = runs[i]

@@ -69,7 +69,7 @@ class SparsePrune:
             partial(_best, replace(p, prompts=part), trained[i * len(factors) : (i + 1) * len(factors)])
             for i, (p, part) in enumerate(zip(group, held_out, strict=True))
         ]
-        return side_by_side(choices, workers(runs, self.parameters.steps))
+        return side_by_side(choices, workers(runs, self.parameters))
 
 
 def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:

@@ -93,7 +93,7 @@ def forward(
     )
     run = Pass(network, levers, capture)
     answers = None if positions is None else levers.columns.answers(positions)
-    if answers is not None and not capture and trains_masks(network, levers):
+    if answers is not None and not capture and trains_masks(network, levers, answers):
         return Run(_finished(run, masked_logits(network, levers, answers, vocab), answers, vocab), {})
     stream = network.stream(levers.columns.tokens)
     for layer in range(network.config.layers):

@@ -20,8 +20,12 @@ from faithcheck_circuits.transformer.masked_layers import Mask, Mlp, Norm, Read,
 from faithcheck_circuits.transformer.mixing import AtColumns, AtTokens
 from faithcheck_circuits.transformer.network import Network
 
+KINDS, PAIRS = 16, 1 << 18
+"""In the first layer's attention columns that read the same are computed as one, where there are at most so many kinds
+of them per position, and so many pairs of a kind and a column."""
 
-def trains_masks(network: Network, levers: Levers) -> bool:
+
+def trains_masks(network: Network, levers: Levers, answers: Answers) -> bool:
     """Whether what is asked for are gradients of masks over the nodes of every site, of a frozen network on a CPU; with
     given norm scales or without."""
     sites = {f"{layer}.{kind}" for layer in range(network.config.layers) for kind in SITE_KINDS}
@@ -37,19 +41,19 @@ def trains_masks(network: Network, levers: Levers) -> bool:
         and network.is_frozen
         and (length <= SHORT or levers.columns.needed is not None)
         and not any(scale.requires_grad for scale in levers.norm_scales.values())
-        and len(levers.columns.tokens) == 1
+        and len(levers.columns.tokens) == answers.columns.dim() == 1
     )
 
 
 def masked_logits(network: Network, levers: Levers, answers: Answers, vocab: Tensor | None) -> Tensor:
     """float[member, query, token], with gradients of the masks."""
     sites = list(levers.masks)
-    return _Masked.apply(_Pass(network, levers, answers, vocab), sites, *levers.masks.values())
+    return _Masked.apply(_MaskedRun(network, levers, answers, vocab), sites, *levers.masks.values())
 
 
 class _Masked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, run: _Pass, sites: list[str], *masks: Tensor) -> Tensor:
+    def forward(ctx: Any, run: _MaskedRun, sites: list[str], *masks: Tensor) -> Tensor:
         ctx.run, ctx.sites, ctx.members = run, sites, [len(mask) for mask in masks]
         ctx.save_for_backward(*run.network.tensors.values())
         return run.forward()
@@ -64,49 +68,56 @@ class _Masked(torch.autograd.Function):
         return None, None, *(by[:, :, None] for by in alone)
 
 
-class _Pass:
+class _MaskedRun:
     def __init__(self, network: Network, levers: Levers, answers: Answers, vocab: Tensor | None):
         self.network, self._levers, self._answers = network, levers, answers
         self._members = max(map(len, (*levers.masks.values(), *levers.norm_scales.values())))
         self._masks = {s: Mask(m.detach()[:, :, 0].expand(self._members, -1)) for s, m in levers.masks.items()}
         self._unembed = network.unembed() if vocab is None else network.unembed()[vocab]
         self._last = network.config.layers - 1
-        self._kind_tokens, self._kind, self._kind_scales = self._kinds()
+        self._tokens, self._first_scales, first = self._first()
+        others = [
+            AtColumns(levers.columns, answers if layer == self._last else None) for layer in range(1, self._last + 1)
+        ]
+        self._mixings = [first, *others]
         self._attention = [self._attention_of(layer) for layer in range(network.config.layers)]
         self._mlp = [self._mlp_of(layer) for layer in range(network.config.layers)]
         self._norm = self._norm_of("ln_f", True)
 
     def forward(self) -> Tensor:
         """float[member, query, token]."""
-        x = self._first()
-        self._mlp[0].forward(x)
-        for layer in range(1, self._last + 1):
-            mixing = AtColumns(self._levers.columns, self._answers if layer == self._last else None)
+        x = self._embedded(self._tokens)
+        for layer, mixing in enumerate(self._mixings):
             self._attention[layer].forward(x, mixing)
-            x = mixing.at_queries(x) if layer == self._last else x.clone()
+            x = self._stream_at_queries(layer, x)
             self._attention[layer].write(x)
             self._mlp[layer].forward(x)
         normed = self._norm.forward(x).unflatten(0, (self._members, -1))
         return normed.transpose(1, 2) @ self._unembed.T
 
-    def _first(self) -> Tensor:
-        """The stream after the first layer's attention."""
-        columns, answers = self._levers.columns, self._answers if self._last == 0 else None
-        mixing = AtTokens(columns, answers, self._kind, len(self._kind_tokens))
-        self._attention[0].forward(self._embedded(self._kind_tokens), mixing)
-        tokens = columns.tokens[0]
-        x = self._embedded(tokens if answers is None else tokens.index_select(0, answers.columns))
-        self._attention[0].write(x)
-        return x
+    def _stream_at_queries(self, layer: int, x: Tensor) -> Tensor:
+        """A stream to write to, from the one that a layer reads."""
+        if layer:
+            at_queries = self._mixings[layer].at_queries(x)
+            return x.clone() if at_queries is x else at_queries
+        tokens = self._levers.columns.tokens[0]
+        return self._embedded(tokens.index_select(0, self._answers.columns) if self._last == 0 else tokens)
 
-    def _kinds(self) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The columns that differ in what the first layer reads: int[kind], their tokens; int[column], which each is;
-        float[member or 1, kind or 1], the scales that the first norm is given."""
-        tokens, given = self._levers.columns.tokens[0], self._levers.norm_scales.get("0.ln_1")
+    def _first(self) -> tuple[Tensor, Tensor | None, AtColumns | AtTokens]:
+        """The tokens that the first layer reads, int[column], the scales that its norm is given at them, and how its
+        heads mix: columns that read the same are one, where this makes them few."""
+        columns, answers = self._levers.columns, self._answers if self._last == 0 else None
+        tokens, given = columns.tokens[0], self._levers.norm_scales.get("0.ln_1")
         if given is None or given.shape[1] == 1:
-            return *torch.unique(tokens, return_inverse=True), given
-        found, kind = torch.unique(torch.cat([tokens[None], given]), dim=1, return_inverse=True)
-        return found[0].to(tokens.dtype), kind, found[1:]
+            kinds, kind = torch.unique(tokens, return_inverse=True)
+            scales = given
+        else:
+            both = torch.cat([tokens[None].double(), given.double()])
+            found, kind = torch.unique(both, dim=1, return_inverse=True)
+            kinds, scales = found[0].to(tokens.dtype), found[1:].to(given.dtype)
+        if len(kinds) <= KINDS * columns.place.shape[1] and len(kinds) * len(tokens) <= PAIRS:
+            return kinds, scales, AtTokens(columns, answers, kind, len(kinds))
+        return tokens, given, AtColumns(columns, answers)
 
     def _embedded(self, tokens: Tensor) -> Tensor:
         """float[channel of all members, column]."""
@@ -156,7 +167,7 @@ class _Pass:
         return Write(self.network.weight(site), bias, self._masks[source], self._masks[site])
 
     def _norm_of(self, name: str, at_answers: bool) -> Norm:
-        given = self._kind_scales if name == "0.ln_1" else self._levers.norm_scales.get(name)
+        given = self._first_scales if name == "0.ln_1" else self._levers.norm_scales.get(name)
         if given is not None and at_answers and given.shape[-1] > 1:
             given = at_columns(given, self._answers.columns)
         return Norm(self._members, self.network.config.norm_eps, given)
