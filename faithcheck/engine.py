@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from faithcheck.allocator import give_back_freed_memory
 from faithcheck.bench import Bench
 from faithcheck.check import CircuitCheck, Measurement, MethodCheck
 from faithcheck.errors import NotSupported
@@ -44,12 +45,14 @@ def execute(run: Resolved) -> Iterator[Event]:
             yield from _timed(case, partial(extract, run, state, seeds))
         for case, resolved in zip(checks, run.checks, strict=True):
             yield from _timed(case, partial(_judge, run, state, resolved, case))
+        state.subjects.clear()  # they keep what was computed on them
 
 
 def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:
     yield CaseStarted(case)
     start = time.perf_counter()
     events, outcome = work()
+    give_back_freed_memory()
     yield from events
     yield CaseFinished(case, time.perf_counter() - start, outcome)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 
 import pytest
 import stub_plugins
 import torch
 
 from faithcheck.bundled import bundled_dir
+from faithcheck.checks.sufficiency import Sufficiency
 from faithcheck.cli import main
 
 SUITE = """\
@@ -237,3 +240,19 @@ def test_cuda_without_a_gpu_is_refused(suite, capsys):
     code, result, _ = run(suite(), "--device", "cuda")
     assert (code, result) == (2, None)
     assert "no GPU" in capsys.readouterr().err
+
+
+def test_the_circuits_of_a_task_are_let_go_before_the_next_is_tested(suite, monkeypatch):
+    seen, measure = [], Sufficiency.measure
+
+    def watched(self, subject):
+        gc.collect()
+        alive = {one().bench.task.name for one in seen if one() is not None}
+        assert alive <= {subject.bench.task.name}
+        seen.append(weakref.ref(subject))
+        return measure(self, subject)
+
+    monkeypatch.setattr(Sufficiency, "measure", watched)
+    code, result, _ = run(suite(tasks="pronoun, questions", checks="sufficiency"), "--method", "full")
+    assert (code, len(seen)) == (1, 2)
+    assert "ERROR" not in {check["verdict"] for check in result["checks"]}
