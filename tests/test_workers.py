@@ -178,39 +178,28 @@ def gone(pids):
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
+def starting(folder, after):
+    """A script whose workers are about to start, and what it has started by now."""
+    process = started(folder)
+    time.sleep(after)
+    return process, [child for child in of_group(process.pid) if child != process.pid]
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks at processes in /proc")
+@pytest.mark.parametrize("begin", [stuck, *(partial(starting, after=after) for after in (0.1, 0.4, 1.0))])
 class TestNoProcessIsLeft:
-    def test_after_ctrl_c_in_a_terminal(self, tmp_path):
-        process, workers = stuck(tmp_path)
+    def test_after_ctrl_c_in_a_terminal(self, tmp_path, begin):
+        process, workers = begin(tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         out, error = process.communicate(timeout=60)
         assert (process.returncode, out.split(), error) == (0, ["interrupted"], "")
         assert gone(workers)
 
-    def test_after_the_parent_is_killed(self, tmp_path):
-        process, workers = stuck(tmp_path)
+    def test_after_the_parent_is_killed(self, tmp_path, begin):
+        process, workers = begin(tmp_path)
         process.kill()
         process.wait()
         assert gone(workers)
-
-    @pytest.mark.parametrize("after", [0.1, 0.4, 1.0])
-    def test_after_the_parent_is_killed_while_they_start(self, tmp_path, after):
-        process = started(tmp_path)
-        time.sleep(after)
-        children = of_group(process.pid)
-        process.kill()
-        process.wait()
-        assert gone(children)
-
-    @pytest.mark.parametrize("after", [0.1, 0.4, 1.0])
-    def test_after_ctrl_c_while_they_start(self, tmp_path, after):
-        process = started(tmp_path)
-        time.sleep(after)
-        children = of_group(process.pid)
-        os.killpg(process.pid, signal.SIGINT)
-        out, error = process.communicate(timeout=60)
-        assert (process.returncode, out.split(), error) == (0, ["interrupted"], "")
-        assert gone([child for child in children if child != process.pid])
 
 
 def of_group(group):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
@@ -61,8 +62,9 @@ def workers(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> int:
     takes longer than to start them; else one."""
     model = runs[0][0].model
     work = sum(site.size for site in model.sites.values()) * parameters.steps * len(runs)
-    may = model.device.type == "cpu" and getattr(model, "portable", False)
-    return min(torch.get_num_threads(), len(_batches(runs, parameters))) if may and work >= WORTH else 1
+    if model.device.type != "cpu" or not getattr(model, "portable", False) or work < WORTH:
+        return 1
+    return min(torch.get_num_threads(), math.ceil(len(runs) / _at_once(runs[0][0], parameters.batch)))
 
 
 def _batches(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[list[int]]:

@@ -140,15 +140,14 @@ def _add(into: Tensor, part: Queries, x: Tensor) -> None:
         into.index_add_(-1, part.keys.flatten(), x.flatten(-2))
 
 
-def shares_of(scores: Tensor, sinks: Tensor) -> Tensor:
-    """The softmax over keys and a sink of float[head, key, query], without the sink's share. sinks: float[head]."""
-    column = sinks[:, None, None].expand(len(scores), 1, scores.shape[2])
-    return torch.cat([scores, column], 1).softmax(1)[:, :-1]
+def with_sink(scores: Tensor, sink: Tensor) -> Tensor:
+    """The softmax over the keys of float[member, head, key, query], and last the sink, float[member, head]."""
+    column = sink[:, :, None, None].expand(*scores.shape[:2], 1, scores.shape[3])
+    return torch.cat([scores, column], 2).softmax(2)
 
 
 def _softmax(scores: Tensor, sink: Tensor, part: Queries) -> Tensor:
-    """Over the keys of float[member, head, key, query] that are seen, and last the sink, float[member, head]."""
+    """`with_sink`, over the keys that are seen."""
     if part.seen is not None:
         scores = scores.masked_fill_(~part.seen[:, None], -torch.inf)
-    column = sink[:, :, None, None].expand(*scores.shape[:2], 1, scores.shape[3])
-    return torch.cat([scores, column], 2).softmax(2)
+    return with_sink(scores, sink)

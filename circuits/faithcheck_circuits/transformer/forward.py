@@ -141,10 +141,8 @@ def _logits(run: Pass, stream: Stream, answers: Answers | None, vocab: Tensor | 
 
 def _finished(run: Pass, logits: Tensor, answers: Answers | None, vocab: Tensor | None) -> Tensor:
     """float[member, column, token] with the bigram table added, as prompts have asked for them."""
-    tokens = run.columns.tokens
-    if answers is not None:
-        tokens = at_columns(tokens, answers.columns)
     if run.network.config.bigram:
+        tokens = run.columns.tokens if answers is None else at_columns(run.columns.tokens, answers.columns)
         table = run.network.tensors["bigram"][tokens]
         logits = logits + (table if vocab is None else table[..., vocab])
     if answers is None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from faithcheck_circuits.transformer.block import Weight
-from faithcheck_circuits.transformer.masked_layers import Mask, Read, Write
+from faithcheck_circuits.transformer.masked_layers import Mask, Read, Write, by_member
 from faithcheck_circuits.transformer.mixing import AtColumns, AtTokens
 
 
@@ -23,7 +23,7 @@ class Heads:
     def __init__(self, chosen: Tensor, sink: Tensor, d_head: int):
         every = chosen.repeat_interleave(d_head, 1)
         self.rows = every.flatten().nonzero().flatten()
-        self.nodes = (self.rows % every.shape[1]).split(every.sum(1).tolist())
+        self.nodes = by_member(self.rows, every.shape)
         self.sinks = sink.expand(len(chosen), -1)[chosen]
 
 
@@ -36,14 +36,12 @@ class Projection:
         self.mask = mask.values.flatten().index_select(0, busy.rows)[:, None]
         self.place = self.mask.flatten().nonzero().flatten()
         """int[on], among the rows of busy heads."""
-        on = busy.rows.index_select(0, self.place)
         self._kept = self.mask.index_select(0, self.place)
-        members, nodes = mask.values.shape
-        self.on = (on % nodes).split(torch.bincount(on // nodes, minlength=members).tolist())
+        self.on = by_member(busy.rows.index_select(0, self.place), mask.values.shape)
 
     def values(self, heads: Heads, columns: Sequence[Tensor], read: Tensor, times: Tensor | float = 1.0) -> Tensor:
         """float[row, column] of some heads, before the mask; the bias counts this many times."""
-        bias = self._bias.index_select(0, torch.cat(list(heads.nodes)))[:, None]
+        bias = self._bias.index_select(0, torch.cat(heads.nodes))[:, None]
         return self.weight.times(heads.nodes, columns, read).add_(bias * times)
 
     def on_rows(self, by: Tensor) -> Tensor:

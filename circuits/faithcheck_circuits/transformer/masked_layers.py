@@ -31,8 +31,14 @@ class Mask:
         self.rows = values.flatten().nonzero().flatten()
         self.kept = values.flatten().index_select(0, self.rows)[:, None]
         self.member = self.rows // values.shape[1]
-        self.node = self.rows - self.member * values.shape[1]
-        self.on = self.node.split(torch.bincount(self.member, minlength=len(values)).tolist())
+        self.on = by_member(self.rows, values.shape)
+        self.node = torch.cat(self.on)
+
+
+def by_member(rows: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
+    """int[node] of each member, of ascending rows of a value of [member, node]."""
+    members, nodes = shape
+    return (rows % nodes).split(torch.bincount(rows // nodes, minlength=members).tolist())
 
 
 class Norm:
@@ -53,8 +59,11 @@ class Norm:
 
     def backward(self, by_x: Tensor, mask: Mask | None, into: Tensor) -> None:
         """Add what a gradient towards the rows of the outcome that are on (None for all) is towards the stream."""
-        rows = torch.arange(len(into)) if mask is None else mask.rows
-        member = rows // (len(into) // self._members)
+        if mask is None:
+            rows = torch.arange(len(into))
+            member = rows // (len(into) // self._members)
+        else:
+            rows, member = mask.rows, mask.member
         if self._given is None:
             inner = self._inverse.new_zeros(self._inverse.shape)
             inner.index_add_(0, member, by_x * self.x.index_select(0, rows))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from faithcheck_circuits.transformer.attention import keys_of, mix, mix_backward, shares_of
+from faithcheck_circuits.transformer.attention import keys_of, mix, mix_backward, with_sink
 from faithcheck_circuits.transformer.columns import Answers, Columns, Queries
 
 QKV = tuple[Tensor, Tensor, Tensor]
@@ -84,7 +84,7 @@ class AtTokens:
         q, k, v = qkv
         scores = (q.transpose(1, 2) @ k).mul_(1 / math.sqrt(q.shape[1])).flatten(1)
         pairs = scores.index_select(1, self._pairs().flatten()).unflatten(1, self._keys.shape)
-        self._shares = shares_of(pairs.masked_fill_(~self._seen, -torch.inf), sinks)
+        self._shares = with_sink(pairs.masked_fill_(~self._seen, -torch.inf)[None], sinks[None])[0, :, :-1]
         self._by_kind = self._over_kinds(self._shares)
         return v @ self._by_kind
 
