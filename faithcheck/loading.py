@@ -45,8 +45,6 @@ def _split(ref: str) -> tuple[str, str | None]:
     loader, colon, path = ref.partition(":")
     if not colon or ".py:" in ref:
         return ref, None
-    if loader in plugins.FUTURE_LOADERS:
-        raise UserError(f"model {ref!r}: this version does not load {loader!r} models")
     return loader, path
 
 

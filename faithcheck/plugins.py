@@ -17,7 +17,6 @@ from faithcheck.errors import UserError, did_you_mean
 GROUPS = ("methods", "models", "checks", "trainers", "families")
 LISTED = ("methods", "models", "checks")
 """The groups that `faithcheck list` shows."""
-FUTURE_LOADERS = ("sparse_pretrain", "lens")
 _SHORT_LIST = 10
 
 
@@ -56,15 +55,11 @@ def load(group: str, ref: str, near: Path | None = None) -> object:
     A relative path is looked for in the folder `near` (a suite's, say) before the working directory.
 
     Raises:
-        UserError: an unknown or ambiguous name, no such file or attribute, or a kind of reference that
-            this version does not load.
+        UserError: an unknown or ambiguous name, no such file or attribute.
         BrokenPlugin: importing the plugin raised.
     """
     if ".py:" in ref or ref.endswith(".py"):
         return _from_file(group, ref, near)
-    prefix, colon, _ = ref.partition(":")
-    if group == "models" and colon and prefix in FUTURE_LOADERS:
-        raise UserError(f"model {ref!r}: this version does not load {prefix!r} models")
     return _import(find(group, ref))
 
 

@@ -116,7 +116,7 @@ BAD_ARGUMENTS = {
     "unknown model": (["--model", "stories-tinny"], "did you mean 'stories-tiny'?"),
     "model loader without a file": (["--model", "stories"], "stories"),
     "model file that is missing": (["--model", "stories:gone.safetensors"], "gone.safetensors"),
-    "model of another version": (["--model", "lens:gpt2"], "this version does not load 'lens' models"),
+    "unknown loader": (["--model", "lenz:gpt2"], "unknown model 'lenz'"),
     "method file that is missing": (["--method", "gone.py:Method"], "no such file: gone.py"),
     "method file without a name": (["--method", "gone.py"], "expected path/to/file.py:NAME"),
     "no value to set": (["--set", "seeds"], "expected KEY=VALUE"),

@@ -119,8 +119,6 @@ def test_a_plugin_is_loaded_by_its_name_or_package_and_name(site: Path, ref: str
             "several packages; write alpha-tools/zz_shared or beta-tools/zz_shared",
         ),
         ("methods", "", "unknown method ''"),
-        ("models", "sparse_pretrain:/some/dir", "this version does not load 'sparse_pretrain' models"),
-        ("models", "lens:gpt2", "this version does not load 'lens' models"),
         ("models", "hub:gpt2", "unknown model 'hub:gpt2'"),
         ("methods", "lens:gpt2", "unknown method 'lens:gpt2'"),
         ("checks", "no/such/file.py:Mine", "check 'no/such/file.py:Mine': no such file: no/such/file.py"),
