@@ -52,8 +52,8 @@ def what_is_captured_is_the_value_before_the_mask(probe: Probe) -> Iterator[Faul
     earlier: list[str] = []
     for site, x in _values(probe):
         earlier.append(site)
-        levers = {"masks": {site: torch.zeros_like(x)}, "baselines": {site: probe.baseline(site)}}
-        captured = probe.run(capture=earlier, **levers).captured
+        masks, baselines = {site: torch.zeros_like(x)}, {site: probe.baseline(site)}
+        captured = probe.run(masks=masks, baselines=baselines, capture=earlier).captured
         for name in earlier:
             found = probe.apart(captured[name], probe.bare.captured[name])
             if found:

@@ -21,9 +21,9 @@ def a_restricted_model_is_the_masked_one(probe: Probe) -> Iterator[Fault]:
     for what, keep in _keeps(probe).items():
         masks = {site: torch.atleast_2d(kept).to(probe.model.dtype) for site, kept in keep.items()}
         restricted = probe.model.restrict(keep, Ablation())
-        for levers in ({}, {"positions": probe.positions}):
-            found = restricted.run(probe.tokens, **levers).logits
-            fault = probe.apart(found, probe.logits(masks=masks, **levers))
+        for positions in (None, probe.positions):
+            found = restricted.run(probe.tokens, positions=positions).logits
+            fault = probe.apart(found, probe.logits(masks=masks, positions=positions))
             if fault:
                 yield Fault(f"ran the model restricted to {what}", "the logits of the masked model", fault, _RESTRICTED)
                 break
@@ -43,7 +43,7 @@ def a_restricted_models_nodes_are_slots(probe: Probe) -> Iterator[Fault]:
         mask = probe.uniform(3, *index.shape)
         spread = torch.zeros_like(kept, dtype=mask.dtype).scatter_add(1, index, mask * filled)
         whole = {name: k.to(mask.dtype) for name, k in keep.items()} | {site: spread}
-        found = probe.apart(probe_logits(restricted, probe, {site: mask}), probe.logits(masks=whole))
+        found = probe.apart(_logits(restricted, probe, {site: mask}), probe.logits(masks=whole))
         if found:
             yield Fault(f"masked the slots of {site}", "the logits of the whole model with that mask", found)
         fault = _captured_fault(probe, restricted, site, whole, (index, filled))
@@ -63,7 +63,7 @@ def _captured_fault(
     return probe.apart(found.expand(shape[0], *found.shape[1:]) * filled, expected) if found.numel() else ""
 
 
-def probe_logits(model: Model, probe: Probe, masks: dict[str, Tensor]) -> Tensor:
+def _logits(model: Model, probe: Probe, masks: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
         return model.run(probe.tokens, masks=masks).logits
 
@@ -117,7 +117,7 @@ def a_shuffled_model_is_another_of_the_same_shape(probe: Probe) -> Iterator[Faul
     prints = [m.fingerprint for m in (model, one, other)]
     if len(set(prints)) < 3:
         yield Fault(done, "three fingerprints: the model's, and one a seed", "two that are the same")
-    logits = [probe_logits(m, probe, {}) for m in (one, again, other)]
+    logits = [_logits(m, probe, {}) for m in (one, again, other)]
     if again.fingerprint != one.fingerprint or probe.apart(logits[1], logits[0]):
         yield Fault(done, "the same model for the same seed", "another")
     if torch.equal(logits[0], logits[2]) or torch.equal(logits[0], probe.bare.logits):
@@ -143,7 +143,7 @@ def members_may_have_prompts_of_their_own(probe: Probe) -> Iterator[Fault]:
 def a_portable_model_survives_pickling(probe: Probe) -> Iterator[Fault]:
     """Pickled the model and loaded it again."""
     again: Model = pickle.loads(pickle.dumps(probe.model))
-    found = probe.apart(probe_logits(again, probe, {}), probe.bare.logits)
+    found = probe.apart(_logits(again, probe, {}), probe.bare.logits)
     if found or again.fingerprint != probe.model.fingerprint:
         yield Fault("pickled the model and loaded it again", "the same model", found or "another fingerprint")
 

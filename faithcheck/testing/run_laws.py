@@ -32,12 +32,11 @@ def captures_in_the_right_shape(probe: Probe) -> Iterator[Fault]:
 def masks_that_are_all_on_change_nothing(probe: Probe) -> Iterator[Fault]:
     """Ran with every mask 1, and baselines."""
     masks = {site: torch.ones_like(mask) for site, mask in probe.masks().items()}
-    for what, levers in (("", {}), (" and baselines", {"baselines": probe.baselines()})):
-        found = probe.apart(probe.logits(masks=masks, **levers), probe.bare.logits)
+    for what, baselines in (("", None), (" and baselines", probe.baselines())):
+        found = probe.apart(probe.logits(masks=masks, baselines=baselines), probe.bare.logits)
         if found:
-            yield Fault(
-                f"ran with every mask 1{what}", _SAME, found, ("x <- m x + (1 - m) b: nothing of b where m is 1",)
-            )
+            advice = "x <- m x + (1 - m) b: nothing of b where m is 1"
+            yield Fault(f"ran with every mask 1{what}", _SAME, found, (advice,))
 
 
 def baselines_without_masks_change_nothing(probe: Probe) -> Iterator[Fault]:
@@ -117,7 +116,7 @@ def padding_changes_nothing(probe: Probe) -> Iterator[Fault]:
             "the same logits at the answer positions",
             found,
             (
-                "no padding mask is needed: a causal model does not see what comes later",
+                "no padding mask is needed: in a causal model nothing sees what is later",
                 "count positions from the left",
             ),
         )
