@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from faithcheck.model import Site
-from faithcheck.testing.probe import Fault, Probe
+from faithcheck.testing.models.probe import Fault, Probe
 
 _HOOK = "is the value written back where the model reads it, for every position and member?"
 

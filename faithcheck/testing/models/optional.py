@@ -11,7 +11,7 @@ from torch import Tensor
 from faithcheck.ablation import Ablation
 from faithcheck.model import Model
 from faithcheck.slots import slots
-from faithcheck.testing.probe import Fault, Probe
+from faithcheck.testing.models.probe import Fault, Probe
 
 _RESTRICTED = ("embedding, unembedding and norms stay whole", "a bias of a node that is kept stays, others go")
 

@@ -15,11 +15,11 @@ from faithcheck.circuit import Norms
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem
 from faithcheck.prompts import answer_token
-from faithcheck.testing import call_laws, comparison_laws, declaration_laws, trial_laws
 from faithcheck.testing.broken import Broken, complaint
-from faithcheck.testing.restricting import RestrictingModel
-from faithcheck.testing.tiny import problem_on, tiny_bench, tiny_model
-from faithcheck.testing.trials import Trial, tried
+from faithcheck.testing.methods import calls, comparisons, declaration, outcomes
+from faithcheck.testing.methods.trials import Trial, tried
+from faithcheck.testing.tiny.problem import problem_on, tiny_bench, tiny_model
+from faithcheck.testing.tiny.restricting import RestrictingModel
 
 SETTINGS: tuple[tuple[AblationKind, Norms, LossKind, bool], ...] = (
     ("zero", "frozen", "full", True),
@@ -30,14 +30,14 @@ SETTINGS: tuple[tuple[AblationKind, Norms, LossKind, bool], ...] = (
 """Ablation, norms, loss, and whether the model has `restrict`: beside zero ablation, live norms and full loss."""
 
 ALWAYS = (
-    trial_laws.runs,
-    trial_laws.gives_scores,
-    trial_laws.leaves_the_model,
-    trial_laws.leaves_its_surroundings,
-    call_laws.sees_train_prompts_only,
-    call_laws.restricts_for_zero_ablation_only,
+    outcomes.runs,
+    outcomes.gives_scores,
+    outcomes.leaves_the_model,
+    outcomes.leaves_its_surroundings,
+    calls.sees_train_prompts_only,
+    calls.restricts_for_zero_ablation_only,
 )
-OF_ONE_PROBLEM = (call_laws.honours_ablation, call_laws.honours_norms)
+OF_ONE_PROBLEM = (calls.honours_ablation, calls.honours_norms)
 
 
 def check_method(method_class: type, *, parameters: Mapping[str, Any] | None = None) -> None:
@@ -51,7 +51,7 @@ def check_method(method_class: type, *, parameters: Mapping[str, Any] | None = N
     broken = list(_declared(method_class, given))
     if not any(each.law == "is built from its parameters" for each in broken):
         method, _ = build_class("methods", method_class.__name__, method_class, given)
-        broken += declaration_laws.says_what_it_is(method)
+        broken += declaration.says_what_it_is(method)
         broken += _behaves(method, trials)
     if broken:
         cause = next((trial.error for trial in trials if trial.error is not None), None)
@@ -59,9 +59,9 @@ def check_method(method_class: type, *, parameters: Mapping[str, Any] | None = N
 
 
 def _declared(cls: type, given: Mapping[str, Any]) -> Iterator[Broken]:
-    yield from declaration_laws.builds(cls, given)
-    yield from declaration_laws.refuses_unknown_parameters(cls)
-    yield from declaration_laws.has_plain_parameters(cls, given)
+    yield from declaration.builds(cls, given)
+    yield from declaration.refuses_unknown_parameters(cls)
+    yield from declaration.has_plain_parameters(cls, given)
 
 
 def _behaves(method: Any, trials: list[Trial]) -> Iterator[Broken]:
@@ -72,13 +72,13 @@ def _behaves(method: Any, trials: list[Trial]) -> Iterator[Broken]:
     first, again = (_once(method, "zero ablation, live norms, full loss, float64", bench, problem) for _ in range(2))
     thrifty = _once(method, f"with budget.memory={memory}", bench, replace(problem, budget=Budget(memory=memory)))
     trials += [first, again, thrifty, *(_in_setting(method, *setting) for setting in SETTINGS)]
-    yield from comparison_laws.same_again(first, again)
-    yield from comparison_laws.keeps_to_memory(thrifty, memory)
-    yield from comparison_laws.same_in_little_memory(first, thrifty)
+    yield from comparisons.same_again(first, again)
+    yield from comparisons.keeps_to_memory(thrifty, memory)
+    yield from comparisons.same_in_little_memory(first, thrifty)
     if hasattr(method, "extract_many"):
         company = _in_company(method, bench, problem)
         trials += company
-        yield from comparison_laws.same_in_company(first, *company)
+        yield from comparisons.same_in_company(first, *company)
     for trial in trials:
         for law in (*ALWAYS, *OF_ONE_PROBLEM) if len(trial.problems) == 1 else ALWAYS:
             yield from law(trial)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from faithcheck.bench import Bench
 from faithcheck.method import Problem
-from faithcheck.testing.surroundings import surroundings
-from faithcheck.testing.tiny_model import TinyModel
-from faithcheck.testing.watched import Log, Watched
+from faithcheck.testing.methods.surroundings import surroundings
+from faithcheck.testing.methods.watched import Log, Watched
+from faithcheck.testing.tiny.model import TinyModel
 
 Work = Callable[[Sequence[Problem]], Iterable[object]]
 _global_seeds = itertools.count()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from faithcheck.plugins import one_line
-from faithcheck.testing import declared_laws, gradient_laws, intervention_laws, optional_laws, run_laws
 from faithcheck.testing.broken import Broken, complaint
-from faithcheck.testing.probe import Probe, broken_by
+from faithcheck.testing.models import declaration, gradients, interventions, optional, runs
+from faithcheck.testing.models.probe import Probe, broken_by
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ def check_model(model: object, *, tokens: Tensor | None = None) -> None:
     causes it.
     """
     __tracebackhide__ = True
-    missing = declared_laws.missing_parts(model)
+    missing = declaration.missing_parts(model)
     name = getattr(model, "name", None) or type(model).__name__
     if missing:
         raise AssertionError(f"{name} is no model: it lacks {', '.join(missing)} (see faithcheck.model.Model)")
@@ -40,8 +40,12 @@ def _broken(model: Model, tokens: Tensor | None) -> list[Broken]:
     except Exception as error:
         what = "ran prompts, and captured every site and norm"
         return [Broken("runs prompts", what, "no error", one_line(error), ("see faithcheck.model.Model.run",))]
-    laws = [*declared_laws.LAWS, *run_laws.LAWS, *intervention_laws.LAWS, *gradient_laws.LAWS]
-    for part, own in optional_laws.LAWS.items():
+    broken = list(broken_by(probe, declaration.LAWS))
+    unfit = list(broken_by(probe, (*runs.BASICS, declaration.keeps_no_state)))
+    if unfit:
+        return [*unfit, *broken]  # comparing such runs says nothing
+    laws = [*runs.LAWS, *interventions.LAWS, *gradients.LAWS]
+    for part, own in optional.LAWS.items():
         if getattr(model, part, False):
             laws += own
-    return list(broken_by(probe, laws))
+    return [*broken, *broken_by(probe, laws)]

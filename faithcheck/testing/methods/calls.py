@@ -10,9 +10,9 @@ from torch import Tensor
 from faithcheck.baselines import baselines_on
 from faithcheck.scales import norm_scales
 from faithcheck.testing.broken import Broken
-from faithcheck.testing.rows import Rows, rows_of
-from faithcheck.testing.trials import Trial
-from faithcheck.testing.watched import ByName, Call
+from faithcheck.testing.methods.rows import Rows, rows_of
+from faithcheck.testing.methods.trials import Trial
+from faithcheck.testing.methods.watched import ByName, Call
 
 CLOSE = 1e-4
 """How far a lever may be from what it should be, relative to the largest of its values: rounding in float32."""

@@ -24,7 +24,7 @@ from faithcheck.method import Budget, Problem
 from faithcheck.model import Model
 from faithcheck.task import Task, task_of
 from faithcheck.task_file import checked
-from faithcheck.testing.tiny_model import TinyModel
+from faithcheck.testing.tiny.model import TinyModel
 
 TARGET_LOSS = 0.15
 FEMALE, MALE = ("ada", "eve", "mia"), ("bob", "leo", "tom")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from faithcheck.testing.probe import Fault, Probe
+from faithcheck.testing.models.probe import Fault, Probe
 
 _SAME = "the same logits"
 
@@ -140,9 +140,10 @@ def later_tokens_change_nothing_earlier(probe: Probe) -> Iterator[Fault]:
         yield Fault("changed the last token of every prompt", "the same logits before it", found)
 
 
+BASICS = (gives_finite_logits_of_the_right_shape, captures_in_the_right_shape)
+"""Without these no other law can be tried."""
+
 LAWS = (
-    gives_finite_logits_of_the_right_shape,
-    captures_in_the_right_shape,
     masks_that_are_all_on_change_nothing,
     baselines_without_masks_change_nothing,
     a_site_without_a_baseline_has_baseline_0,

@@ -12,8 +12,8 @@ from torch import Tensor
 from faithcheck.ablation import Ablation
 from faithcheck.model import Run
 from faithcheck.slots import slots
-from faithcheck.testing.levers import ByName, Levers
-from faithcheck.testing.tiny_model import TinyModel
+from faithcheck.testing.tiny.levers import ByName, Levers
+from faithcheck.testing.tiny.model import TinyModel
 
 
 class RestrictingModel(TinyModel):

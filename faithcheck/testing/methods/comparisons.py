@@ -8,7 +8,7 @@ from torch import Tensor
 
 from faithcheck.circuit import NodeScores
 from faithcheck.testing.broken import Broken
-from faithcheck.testing.trials import Trial
+from faithcheck.testing.methods.trials import Trial
 
 ROUNDING = 1e-6
 """How far scores may be apart that differ by the order of sums only, relative to the largest; trials that are compared

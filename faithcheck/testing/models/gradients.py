@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from faithcheck.testing.probe import Fault, Probe
+from faithcheck.testing.models.probe import Fault, Probe
 
 STEPS = (1e-1, 1e-2, 1e-3, 1e-4)
 """Steps of the finite differences. The best one is compared: long ones bend, short ones round, one in between may cross

@@ -9,7 +9,7 @@ from faithcheck.circuit import NodeScores
 from faithcheck.method import Problem
 from faithcheck.plugins import one_line
 from faithcheck.testing.broken import Broken
-from faithcheck.testing.trials import Trial
+from faithcheck.testing.methods.trials import Trial
 
 
 def runs(trial: Trial) -> Iterator[Broken]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from faithcheck.model import SITE_KINDS, Run, Site, Tokenizer
-from faithcheck.testing.levers import Levers
+from faithcheck.testing.tiny.levers import Levers
 
 EPS = 1e-6
 HEADED = ("attn_q", "attn_k", "attn_v")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from faithcheck.model import SITE_KINDS, Model, Site
-from faithcheck.testing.probe import Fault, Probe
+from faithcheck.testing.models.probe import Fault, Probe
 
 HEADED = ("attn_q", "attn_k", "attn_v")
 PARTS = ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run")
@@ -124,5 +124,4 @@ LAWS = (
     declares_its_name_and_fingerprint,
     computes_in_its_dtype_on_its_device,
     refuses_unknown_names_and_wrong_sizes,
-    keeps_no_state,
 )
