@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from faithcheck_circuits.methods.batches import train_masks
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
 from fake_models import ONE, SIGN, Readout, table, write_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -176,3 +178,16 @@ def test_the_loss_of_a_problem_is_that_of_the_circuit_its_mask_stands_for(kind, 
     masks = {site: kept.float()[None] for site, kept in keep.items()}
     assert torch.allclose(asked.losses(masks)[0], expected, atol=1e-5)
     assert torch.allclose(asked.losses(masks, prompts.select(some))[0], expected[some], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["zero", "task_mean", "resample"])
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_masks_are_trained_under_the_problems_ablation(kind, norms):
+    """All nodes start off, and every prompt is the same one, so that the first loss is that of the empty circuit."""
+    prompts = TRAIN.paired()
+    ablation = measured(Ablation(kind), MODEL, prompts)
+    asked = problem(prompts=prompts.select(torch.tensor([5, 5, 5])), norms=norms, ablation=ablation)
+    parameters = SparsePrune.Parameters(steps=2, init_noise_bias=-0.5, init_noise_scale=0.0)
+    [trained] = train_masks([(asked, 1.0)], parameters)
+    off = {site: torch.zeros(1, at.size) for site, at in MODEL.sites.items()}
+    assert float(trained.losses[0]) == pytest.approx(float(asked.losses(off).mean()), abs=1e-5)
