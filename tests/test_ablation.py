@@ -14,6 +14,7 @@ from small_models import prompt_set, random_keep, random_prompts, small_model
 from small_pruning import MODEL, TRAIN, problem
 
 from faithcheck.ablation import Ablation
+from faithcheck.api import run_suite
 from faithcheck.baselines import baselines_on, measured
 from faithcheck.bench import Bench
 from faithcheck.circuit import Circuit
@@ -144,9 +145,7 @@ class TestPartners:
 
     def test_that_cannot_be_had_are_refused_with_the_prompt(self):
         alone = self.prompts.select(torch.tensor([0, 1, 2]))
-        with pytest.raises(
-            UserError, match=r"'2: \[5, 6, 7\]' has 3 tokens, and no prompt of the split that has as many"
-        ):
+        with pytest.raises(UserError, match=r"'2: \[5, 6, 7\]' has 3 tokens, and none of the prompts with the"):
             alone.paired()
 
 
@@ -191,3 +190,13 @@ def test_masks_are_trained_under_the_problems_ablation(kind, norms):
     [trained] = train_masks([(asked, 1.0)], parameters)
     off = {site: torch.zeros(1, at.size) for site, at in MODEL.sites.items()}
     assert float(trained.losses[0]) == pytest.approx(float(asked.losses(off).mean()), abs=1e-5)
+
+
+def test_a_task_whose_answers_have_prompts_of_other_lengths_is_refused_under_resample_ablation(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "faithcheck: 1\nmodel: stories-tiny\ntasks: [questions]\nmethod: full\nseeds: 1\ntarget_loss: 0.15\n"
+        "ablation: resample\nchecks: [layernorm]\n"
+    )
+    with pytest.raises(UserError, match=r"task questions, train: resample ablation: '.* key' has 7 tokens, and none"):
+        run_suite(path, out=tmp_path / "out")
