@@ -186,6 +186,16 @@ class LeavesOutNothing(RestrictingModel):
         return RestrictedModel(self, every, trainable)
 
 
+class AllHeads(RestrictingModel):
+    def restrict(self, keep, ablation, trainable=False):
+        return AllPatterns(self, {s: torch.atleast_2d(k) for s, k in keep.items()}, trainable)
+
+
+class AllPatterns(RestrictedModel):
+    def _gather(self, name, value):
+        return value if "pattern" in name else super()._gather(name, value)
+
+
 class NeverTrains(RestrictingModel):
     def restrict(self, keep, ablation, trainable=False):
         return super().restrict(keep, ablation)
@@ -308,6 +318,7 @@ BROKEN = {
     "weights that change": (WritesWeights, "keeps no state"),
     "restrict to everything": (LeavesOutNothing, "a restricted model is the masked one"),
     "slots in another order": (SwapsNodes, "a restricted models nodes are slots"),
+    "patterns of heads that were left out": (AllHeads, "a restricted models patterns are of its heads"),
     "a restricted model that never trains": (NeverTrains, "a restricted model can be trained"),
     "edges of nodes that are off": (CountsOff, "edges are counted between kept nodes"),
     "a shuffle that is not by the seed": (ShufflesAtRandom, "a shuffled model is another of the same shape"),

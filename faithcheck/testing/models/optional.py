@@ -13,19 +13,21 @@ from faithcheck.model import Model
 from faithcheck.slots import slots
 from faithcheck.testing.models.probe import Fault, Probe
 
-_RESTRICTED = ("embedding, unembedding and norms stay whole", "a bias of a node that is kept stays, others go")
+_WHOLE = ("embedding, unembedding and norms stay whole", "a bias of a node that is kept stays, others go")
 
 
 def a_restricted_model_is_the_masked_one(probe: Probe) -> Iterator[Fault]:
     """Restricted the model to random nodes, to none and to all."""
+    scales = {norm: probe.bare.captured[norm] for norm in probe.model.norms}
     for what, keep in _keeps(probe).items():
         masks = {site: torch.atleast_2d(kept).to(probe.model.dtype) for site, kept in keep.items()}
         restricted = probe.model.restrict(keep, Ablation())
-        for positions in (None, probe.positions):
-            found = restricted.run(probe.tokens, positions=positions).logits
-            fault = probe.apart(found, probe.logits(masks=masks, positions=positions))
+        for positions, norms in ((None, None), (probe.positions, None), (None, scales)):
+            found = restricted.run(probe.tokens, positions=positions, norm_scales=norms).logits
+            fault = probe.apart(found, probe.logits(masks=masks, positions=positions, norm_scales=norms))
             if fault:
-                yield Fault(f"ran the model restricted to {what}", "the logits of the masked model", fault, _RESTRICTED)
+                how = ", with frozen norms" if norms else ", with positions=" if positions is not None else ""
+                yield Fault(f"ran the model restricted to {what}{how}", "the logits of the masked model", fault, _WHOLE)
                 break
 
 
@@ -66,6 +68,31 @@ def _captured_fault(
 def _logits(model: Model, probe: Probe, masks: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
         return model.run(probe.tokens, masks=masks).logits
+
+
+def a_restricted_models_patterns_are_of_its_heads(probe: Probe) -> Iterator[Fault]:
+    """Captured the patterns of a restricted model."""
+    keep = _keeps(probe)["random nodes of three members"]
+    for site, at in probe.model.sites.items():
+        if at.kind != "attn_v" or at.head is None:
+            continue
+        name, kept = f"{at.layer}.attn_pattern", keep[site].clone()
+        kept[1] &= at.head != 0  # one member without its first head
+        parts = {**keep, site: kept}
+        masks = {other: part.to(probe.model.dtype) for other, part in parts.items()}
+        whole = probe.run(masks=masks, capture=[name]).captured[name]
+        if whole.shape[2] != int(at.head.max()) + 1:
+            continue  # grouped: which query heads a v node belongs to is not declared
+        run = probe.model.restrict(parts, Ablation()).run(probe.tokens, capture=[name])
+        heads = torch.stack([kept[:, at.head == head].any(1) for head in range(whole.shape[2])], 1)
+        index, filled = (part.view(len(kept), 1, -1, 1, 1) for part in slots(heads))
+        whole = whole.expand(len(kept), *whole.shape[1:])
+        expected = torch.take_along_dim(whole, index, 2) * filled
+        found = run.captured[name]
+        fault = probe.apart(found * filled, expected) if found.shape[2] == index.shape[2] else f"{found.shape[2]} heads"
+        if fault:
+            wanted = f"{index.shape[2]} heads, those with a kept v node, in ascending order, padded at the end"
+            yield Fault(f"captured {name} of a restricted model", wanted, fault)
 
 
 def a_restricted_model_can_be_trained(probe: Probe) -> Iterator[Fault]:
@@ -166,6 +193,7 @@ LAWS = {
     "restrict": (
         a_restricted_model_is_the_masked_one,
         a_restricted_models_nodes_are_slots,
+        a_restricted_models_patterns_are_of_its_heads,
         a_restricted_model_can_be_trained,
     ),
     "count_edges": (edges_are_counted_between_kept_nodes,),

@@ -40,6 +40,7 @@ class RestrictedModel:
             whole.norms,
             whole.sample_text,
         )
+        self._keep = keep
         self._slots = {site: slots(kept) for site, kept in keep.items()}
         self.sites = {
             site: replace(at, size=index.shape[1], head=None if at.head is None else at.head[index[0]])
@@ -58,10 +59,8 @@ class RestrictedModel:
         norm_scales: ByName | None = None,
         capture: Sequence[str] = (),
     ) -> Run:
-        """See `faithcheck.model.Model.run`. Raises NotImplementedError where patterns are captured."""
+        """See `faithcheck.model.Model.run`."""
         Levers(self, masks or {}, baselines or {}, norm_scales or {}, capture)
-        if any(name.endswith(".attn_pattern") for name in capture):
-            raise NotImplementedError("this restricted model captures no patterns")
         with nullcontext() if self._trainable else torch.no_grad():
             every = {site: self._spread(site, (masks or {}).get(site), 1.0) for site in self.sites}
             given = {site: self._spread(site, value, 0.0) for site, value in (baselines or {}).items()}
@@ -88,9 +87,23 @@ class RestrictedModel:
         return nodes.scatter_add(-1, index.expand(shape), (value * filled).expand(shape))
 
     def _gather(self, name: str, value: Tensor) -> Tensor:
-        if name not in self._slots:
+        """Of what was captured on the whole model: the slots of a site, the kept heads of a pattern, all of a norm."""
+        if name in self.norms:
             return value
-        index, filled = (part[:, None, None] for part in self._slots[name])
-        shape = torch.broadcast_shapes(value.shape[:-1], index.shape[:-1])
-        index = index.expand(*shape, -1)
-        return value.expand(*shape, -1).gather(-1, index) * filled
+        index, filled = self._slots[name] if name in self._slots else self._heads(name)
+        axis = 3 if name in self._slots else 2
+        place = [1] * value.dim()
+        place[0], place[axis] = index.shape
+        shape = (len(index) if len(value) == 1 else len(value), *value.shape[1:])
+        wanted = (*shape[:axis], index.shape[1], *shape[axis + 1 :])
+        picked = value.expand(shape).gather(axis, index.view(place).expand(wanted))
+        return picked * filled.view(place)
+
+    def _heads(self, pattern: str) -> tuple[Tensor, Tensor]:
+        """As `slots`, of the heads that have a kept v node."""
+        site = pattern.replace("attn_pattern", "attn_v")
+        head = self._whole.sites[site].head
+        assert head is not None
+        kept = self._keep[site]
+        counts = torch.zeros(len(kept), int(head.max()) + 1, dtype=torch.int64, device=self.device)
+        return slots(counts.index_add(1, head, kept.long()) > 0)
