@@ -103,16 +103,17 @@ def positions_and_vocab_select_from_all_logits(probe: Probe) -> Iterator[Fault]:
 
 
 def padding_changes_nothing(probe: Probe) -> Iterator[Fault]:
-    """Ran with two columns of padding at the right."""
-    masks, pad = probe.masks(), torch.zeros_like(probe.tokens[:, :2])
-    padded = torch.cat([probe.tokens, pad], 1)
+    """Ran shorter prompts with and without two columns of padding at the right."""
+    masks, short = probe.masks(), probe.tokens[:, :-2]
+    positions = probe.positions.clamp(max=short.shape[1] - 1)
+    padded = torch.cat([short, torch.zeros_like(probe.tokens[:, -2:])], 1)
     found = probe.apart(
-        probe.logits(padded, positions=probe.positions, masks=masks),
-        probe.logits(positions=probe.positions, masks=masks),
+        probe.logits(padded, positions=positions, masks=masks),
+        probe.logits(short, positions=positions, masks=masks),
     )
     if found:
         yield Fault(
-            "ran with two columns of token 0 at the right",
+            "ran prompts as they are, and with two columns of token 0 at the right",
             "the same logits at the answer positions",
             found,
             (
