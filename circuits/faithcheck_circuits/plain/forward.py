@@ -100,8 +100,8 @@ class Pass:
 
 
 def largest(x: Tensor, share: float | None) -> Tensor:
-    """Activation top-k (Gao et al. 2025): zero all but the max(1, int(share * nodes)) values of float[..., node] that are
-    largest by magnitude."""
+    """Activation top-k (Gao et al. 2025): zero all but the max(1, int(share * nodes)) largest values by magnitude, of
+    float[..., node]."""
     if share is None:
         return x
     index = x.abs().topk(max(1, int(share * x.shape[-1])), dim=-1).indices

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from faithcheck.errors import Location, UserError
 from faithcheck_circuits.plain.config import PlainConfig
@@ -27,16 +28,21 @@ def load(folder: Path, device: str) -> SparseTransformer | PlainTransformer:
     """
     if not folder.is_dir():
         raise UserError("no such folder; sparse_pretrain:DIR takes the folder of a checkpoint", Location(str(folder)))
-    settings = read_settings(folder)
-    config = _config(settings)
-    file, state = read_state(folder)
-    tensors = renamed(settings.model, config, checked(settings.model, state, file))
+    config, tensors = config_and_tensors(folder)
     placed = {name: tensor.to(device) for name, tensor in tensors.items()}
     name, tokenizer = f"sparse_pretrain:{folder.resolve().name}", read_tokenizer(folder, config.vocabulary)
     sparse = config.as_sparse()
     if sparse is None:
         return PlainTransformer(name, config, placed, tokenizer)
     return SparseTransformer(name, sparse, placed, tokenizer)
+
+
+def config_and_tensors(folder: Path) -> tuple[PlainConfig, dict[str, Tensor]]:
+    """The model's form and its tensors as the form names them, on the CPU."""
+    settings = read_settings(folder)
+    config = _config(settings)
+    file, state = read_state(folder)
+    return config, renamed(settings.model, config, checked(settings.model, state, file))
 
 
 def _config(settings: Settings) -> PlainConfig:
