@@ -143,3 +143,13 @@ def plain_double(folder) -> PlainTransformer:
     config, tensors = config_and_tensors(folder)
     words = Words(f"w{i}" for i in range(config.vocabulary))
     return PlainTransformer("plain", config, {n: t.double() for n, t in tensors.items()}, words)
+
+
+def word_tokenizer(words):
+    """A tokenizer of the `tokenizers` package: lower case, one token a word; 0 stands for any other."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return tokenizer
