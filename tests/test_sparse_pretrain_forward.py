@@ -1,5 +1,7 @@
 """A loaded checkpoint of the sparse_pretrain format computes what its description says, in every form of the format."""
 
+import warnings
+
 import pytest
 import torch
 from faithcheck_circuits.plain.forward import Pass
@@ -7,7 +9,7 @@ from faithcheck_circuits.plain.model import PlainTransformer
 from faithcheck_circuits.transformer.model import SparseTransformer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sparse_pretrain_files import FAST, FORMS, PLAIN, ByForm, config_of, plain_double, state_of, write
+from sparse_pretrain_files import EIGHT, FAST, FORMS, PLAIN, ByForm, config_of, plain_double, state_of, write
 from sparse_pretrain_forward import expected
 from test_model_laws import MEMBERS, at, close, everything, random_levers
 
@@ -191,3 +193,41 @@ def test_layer_norms_of_a_model_without_biases_may_have_none(tmp_path):
     tokens, _ = prompts()
     found = load_model(f"sparse_pretrain:{write(tmp_path, config, state)}").run(tokens).logits
     close(found, expected(config, state, tokens).logits, FLOAT32)
+
+
+LEFT_OUT = "top-k at the places that are left out"
+TRAINED = "optimizer: {{eps: 0.1}}\nsparsity:\n  enable_activation_sparsity: true\n{places}"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "warned"),
+    [
+        (
+            "top-k at the places that are left out",
+            f"  activation_sparsity_locations: {EIGHT},resid_mid,resid_pre",
+            True,
+        ),
+        ("top-k at the places that are left out", f"  activation_sparsity_locations: {EIGHT}", False),
+        ("top-k at the places that are left out", "", False),
+        ("top-k at all eight sites", "  activation_sparsity_locations: resid_pre", False),
+        ("rms norm", "  activation_sparsity_locations: resid_pre", False),
+    ],
+)
+def test_a_config_that_leaves_out_the_places_a_model_was_trained_with_is_warned_of(form, text, warned, tmp_path):
+    folder, config, state = checkpoint(tmp_path, form)
+    (folder / "training_config.yaml").write_text(TRAINED.format(places=text))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = load_model(f"sparse_pretrain:{folder}")
+    assert [str(w.message) for w in said if "resid_mid" in str(w.message)] == [str(w.message) for w in said]
+    assert len(said) == warned
+    close(model.run(prompts()[0]).logits, expected(config, state, prompts()[0]).logits, FLOAT32)
+
+
+@pytest.mark.parametrize("text", ["{", "sparsity: 3", "[1]", "sparsity: {activation_sparsity_locations: [attn_in]}"])
+def test_a_training_config_that_says_nothing_of_the_kind_is_not_heeded(text, tmp_path):
+    folder, _, _ = checkpoint(tmp_path, LEFT_OUT)
+    (folder / "training_config.yaml").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_model(f"sparse_pretrain:{folder}")

@@ -15,6 +15,7 @@ from faithcheck_circuits.published.settings import Settings, read_settings
 from faithcheck_circuits.published.state import read_state
 from faithcheck_circuits.published.tensors import checked
 from faithcheck_circuits.published.tokenizer import read_tokenizer
+from faithcheck_circuits.published.training_config import warn_of_other_places
 from faithcheck_circuits.transformer.model import SparseTransformer
 
 LAYER_NORM_EPS = 1e-5
@@ -41,6 +42,7 @@ def config_and_tensors(folder: Path) -> tuple[PlainConfig, dict[str, Tensor]]:
     """The model's form and its tensors as the form names them, on the CPU."""
     settings = read_settings(folder)
     config = _config(settings)
+    warn_of_other_places(folder, settings.sparsity)
     file, state = read_state(folder)
     return config, renamed(settings.model, config, checked(settings.model, state, file))
 

@@ -111,7 +111,7 @@ class Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Raises UserError where the file is missing, is no JSON or lacks a section, or a field is unknown or unsuitable."""
+    """Raises UserError where the file is missing, is no JSON, lacks a section, or has an unknown or bad field."""
     place = Location(str(folder / "config.json"))
     found = _json(folder / "config.json", place)
     missing = [name for name in SECTIONS if not (isinstance(found, dict) and isinstance(found.get(name), dict))]
