@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import torch
 from faithcheck_circuits.plain.model import PlainTransformer
 from faithcheck_circuits.published.checkpoint import config_and_tensors
@@ -20,7 +21,7 @@ FORMS = {
     "top-k at the places that are left out": ({}, TOPK),
     "top-k at two sites": ({}, {**TOPK, "activation_sparsity_locations": "mlp_neuron,attn_k"}),
     "top-k at no place": ({}, {**TOPK, "activation_sparsity_locations": ""}),
-    "top-k that keeps all": ({}, {**TOPK, "activation_topk_fraction": 1.0}),
+    "top-k that keeps all": ({}, {**TOPK, "activation_topk_fraction": 1.5}),
     "top-k that keeps one": ({}, {**TOPK, "activation_topk_fraction": 0.01}),
     "top-k with resid_pre and resid_mid": (
         {},
@@ -45,7 +46,7 @@ FORMS = {
             "activation": "relu",
             "n_layer": 3,
         },
-        {**TOPK, "activation_topk_fraction": 0.5, "activation_sparsity_locations": f"{EIGHT},resid_mid,resid_pre"},
+        {**TOPK, "activation_topk_fraction": 0.3, "activation_sparsity_locations": f"{EIGHT},resid_mid,resid_pre"},
     ),
 }
 """(changes of model_config, of sparsity_config) by name."""
@@ -147,6 +148,7 @@ def plain_double(folder) -> PlainTransformer:
 
 def word_tokenizer(words):
     """A tokenizer of the `tokenizers` package: lower case, one token a word; 0 stands for any other."""
+    pytest.importorskip("tokenizers")
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))

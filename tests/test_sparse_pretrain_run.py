@@ -1,6 +1,7 @@
 """`faithcheck run` on a checkpoint of the sparse_pretrain format, from its files to its verdicts."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from faithcheck_circuits.plain.model import PlainTransformer
 from faithcheck_circuits.published.checkpoint import config_and_tensors
 from faithcheck_circuits.published.naming import renamed
 from faithcheck_circuits.published.settings import read_settings
-from faithcheck_circuits.published.tokenizer import read_tokenizer
 from fake_models import FEW_WORDS, write_task
+from small_models import Words
 from sparse_pretrain_files import EIGHT, TOPK, config_of, state_of, word_tokenizer, write
 
 from faithcheck.cli import main
@@ -25,15 +26,13 @@ CHECKS = "sufficiency, nonsense_control, random_weights, attention_agreement, no
 
 
 def checkpoint(folder, places, task):
-    """The folder of a model that was trained on the task for a second, and knows its words."""
+    """The folder of a model that was trained on the task for a second; it carries no tokenizer."""
     config = config_of()
     config["model_config"] |= {"vocab_size": 1 + len(WORDS), "d_model": 32}
     config["sparsity_config"] |= {**TOPK, "activation_sparsity_locations": places}
     state = state_of(config)
-    write(folder, config, state)
-    word_tokenizer(WORDS).save(str(folder / "tokenizer.json"))
-    form, _ = config_and_tensors(folder)
-    tokenizer, settings = read_tokenizer(folder, form.vocabulary), read_settings(folder)
+    form, _ = config_and_tensors(write(folder, config, state))
+    tokenizer, settings = Words(["[UNK]", *WORDS]), read_settings(folder)
     splits = [encode(task, split, tokenizer) for split in ("train", "validation", "test")]
     leaves = [value.requires_grad_() for value in state.values()]
     optimizer = torch.optim.Adam(leaves, lr=0.02)
@@ -49,9 +48,22 @@ def checkpoint(folder, places, task):
 
 @pytest.fixture(scope="module", params=PLACES)
 def made(request, tmp_path_factory):
-    """A folder with a task and a checkpoint of a form that runs as the parameter says."""
+    """A task file, and a checkpoint of a form that runs as the parameter says."""
     folder = tmp_path_factory.mktemp("made")
-    return folder, checkpoint(folder / "ckpt", PLACES[request.param], write_task(folder))
+    task = write_task(folder)
+    return folder / "toy.yaml", checkpoint(folder / "ckpt", PLACES[request.param], task)
+
+
+def run(model, task, method, folder):
+    """The exit code and the result (None where there is none) of a suite of one seed."""
+    suite = folder / "suite.yaml"
+    suite.write_text(
+        f"faithcheck: 1\nmodel: stories-tiny\ntasks: [{task}]\nmethod: {method}\nseeds: 1\n"
+        f"target_loss: 0.5\nchecks: [{CHECKS}]\n"
+    )
+    code = main(["run", str(suite), "--model", f"sparse_pretrain:{model}", "--out", str(folder / "out")])
+    result = folder / "out" / "result.json"
+    return code, json.loads(result.read_text()) if result.exists() else None
 
 
 METHODS = {"random": False, "{name: sparse_prune, steps: 40, batch: 16, lr: 0.05, sweep: [1.0]}": True}
@@ -60,14 +72,9 @@ METHODS = {"random": False, "{name: sparse_prune, steps: 40, batch: 16, lr: 0.05
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_goes_from_a_checkpoint_to_a_verdict_of_every_check(made, method, tmp_path):
-    folder, model = made
-    suite = tmp_path / "suite.yaml"
-    suite.write_text(
-        f"faithcheck: 1\nmodel: stories-tiny\ntasks: [{folder / 'toy.yaml'}]\nmethod: {method}\nseeds: 1\n"
-        f"target_loss: 0.5\nchecks: [{CHECKS}]\n"
-    )
-    code = main(["run", str(suite), "--model", f"sparse_pretrain:{model}", "--out", str(tmp_path / "out")])
-    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    task, model = made
+    word_tokenizer(WORDS).save(str(model / "tokenizer.json"))
+    code, result = run(model, task, method, tmp_path)
     verdicts = {check["check"]: check["verdict"] for check in result["checks"]}
     assert code in (0, 1, 4)
     assert result["model"]["name"] == "sparse_pretrain:ckpt"
@@ -76,3 +83,23 @@ def test_a_run_goes_from_a_checkpoint_to_a_verdict_of_every_check(made, method, 
     assert set(verdicts.values()) != {"NOT_APPLICABLE"}
     assert result["circuits"][0]["reached"] == METHODS[method]
     assert result["circuits"][0]["edges"] > 0
+
+
+def test_a_checkpoint_without_a_tokenizer_runs_on_a_task_of_token_ids(made, tmp_path):
+    task, model = made
+    (model / "tokenizer.json").unlink(missing_ok=True)
+    ids = tmp_path / "ids.yaml"
+    word = re.compile(rf"(?<=[\[ ])({'|'.join(WORDS)})(?=[,\]}}])")
+    ids.write_text(word.sub(lambda found: f"'{1 + WORDS.index(found[0])}'", task.read_text()))
+    code, result = run(model, ids, "full", tmp_path)
+    assert code in (0, 1, 4)
+    assert "ERROR" not in {check["verdict"] for check in result["checks"]}
+    assert result["circuits"][0]["reached"]
+
+
+def test_a_task_of_words_is_refused_where_the_checkpoint_carries_no_tokenizer(made, tmp_path, capsys):
+    task, model = made
+    (model / "tokenizer.json").unlink(missing_ok=True)
+    assert run(model, task, "full", tmp_path) == (2, None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "'f0' is no token id: the checkpoint carries no tokenizer" in said

@@ -67,9 +67,9 @@ def test_a_word_that_the_tokenizer_does_not_know_is_refused_by_name(tmp_path):
 
 
 def test_special_tokens_around_a_text_are_left_out(tmp_path):
+    tokenizer = word_tokenizer(NAMES)
     from tokenizers.processors import TemplateProcessing
 
-    tokenizer = word_tokenizer(NAMES)
     tokenizer.post_processor = TemplateProcessing(single="$A [UNK]", special_tokens=[("[UNK]", 0)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     assert read_tokenizer(tmp_path, 23).encode("leo") == [2]

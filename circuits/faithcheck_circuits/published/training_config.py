@@ -25,7 +25,8 @@ def warn_of_other_places(folder: Path, sparsity: SparsitySection) -> None:
     if trained is not None and set(trained.split(",")) != set(sparsity.places):
         warnings.warn(
             f"{folder / 'config.json'} leaves out sparsity_config.{_FIELD}, so the default is taken, as "
-            f"sparse_pretrain does, but {FILE} says {trained!r}; to run the model as it was trained, write that into config.json",
+            f"sparse_pretrain does, but {FILE} says {trained!r}; to run the model as it was trained, write that into "
+            "config.json",
             stacklevel=2,
         )
 
