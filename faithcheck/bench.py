@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faithcheck.ablation import Ablation
 from faithcheck.circuit import Norms
+from faithcheck.errors import UserError
 from faithcheck.losses import LossKind, prompt_losses
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet, encode
@@ -40,8 +41,17 @@ class Bench:
         """The prompts of a split or shift: at most TRAIN_CAP of the train split, CAP of the others."""
         if split not in self._prompts:
             cap = {"cap": TRAIN_CAP} if split == "train" else {}
-            self._prompts[split] = encode(self.task, split, self.model.tokenizer, **cap).to(self.model.device)
+            prompts = encode(self.task, split, self.model.tokenizer, **cap)
+            if self.ablation.kind == "resample":
+                prompts = self._paired(prompts, split)
+            self._prompts[split] = prompts.to(self.model.device)
         return self._prompts[split]
+
+    def _paired(self, prompts: PromptSet, split: str) -> PromptSet:
+        try:
+            return prompts.paired()
+        except UserError as error:
+            raise UserError(f"task {self.task.name}, {split}: {error.message}") from None
 
     def scales(self, split: str) -> dict[str, Tensor]:
         """The model's norm scales, {norm: float[1, prompt, pos]}."""

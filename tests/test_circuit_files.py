@@ -13,6 +13,7 @@ from faithcheck.ablation import Ablation
 from faithcheck.circuit import FORMAT, Circuit, load_circuit, save_circuit
 from faithcheck.errors import UserError
 
+rows = st.lists(st.integers(-9, 9), min_size=3, max_size=3)
 names = st.text("abc.019_", min_size=1, max_size=6)
 keeps = st.dictionaries(names, st.lists(st.booleans(), min_size=1, max_size=9), max_size=4)
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.text()
@@ -57,6 +58,21 @@ def test_the_parts_of_one_tensor_can_be_saved(tmp_path):
     assert same(load_circuit(tmp_path / "c"), circuit)
 
 
+@given(kind=st.sampled_from(["mean", "task_mean"]), row=rows, other=rows)
+@settings(max_examples=20, deadline=None)
+def test_means_are_saved_with_the_circuit_and_are_part_of_what_it_is(tmp_path_factory, kind, row, other):
+    path = tmp_path_factory.mktemp("circuit") / "c.safetensors"
+    keep = {"a": torch.tensor([True, False, True])}
+    circuit, unlike = (Circuit(keep, Ablation(kind, {"a": torch.tensor(r).double()})) for r in (row, other))
+    save_circuit(path, circuit)
+    found = load_circuit(path)
+    assert found.ablation == Ablation(kind)
+    assert found.ablation.means["a"].tolist() == row
+    assert found.keep.keys() == keep.keys()
+    assert found.identity == circuit.identity
+    assert (unlike.identity == circuit.identity) == (row == other)
+
+
 @given(one=circuits, other=circuits)
 @settings(max_examples=50, deadline=None)
 def test_identities_are_equal_just_where_nodes_ablation_and_norms_are(one, other):
@@ -91,10 +107,9 @@ def test_identity_tells_apart_the_same_nodes_at_other_sites():
     assert Circuit({"a": keep}).identity != Circuit({"b": keep}).identity
 
 
-@pytest.mark.parametrize("kind", ["mean", "resample"])
-def test_an_ablation_that_this_version_does_not_compute_is_refused(kind):
-    with pytest.raises(NotImplementedError, match=kind):
-        Ablation(kind)
+def test_an_ablation_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="ablation is 'median', not zero, mean, task_mean, resample"):
+        Ablation("median")
 
 
 GOOD = {"ablation": "zero", "norms": "live", "provenance": {}}
@@ -114,6 +129,16 @@ DAMAGED = {
     "a two in a site": ({"site.x": ROW["a"] * 2}, {"format": FORMAT, "circuit": json.dumps(GOOD)}, "site.x"),
     "numbers of another type": ({"site.x": torch.ones(3)}, {"format": FORMAT, "circuit": json.dumps(GOOD)}, "site.x"),
     "a site of two axes": ({"site.x": ROW["a"][None]}, {"format": FORMAT, "circuit": json.dumps(GOOD)}, "site.x"),
+}
+
+
+MEANS = {"a": ROW["a"], "mean/a": torch.tensor([0.5, -1.0, 2.0])}
+MEAN = {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "mean"})}
+DAMAGED |= {
+    "another ablation": (ROW, {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "median"})}, "median"),
+    "means of another site": ({"a": ROW["a"], "mean/b": MEANS["mean/a"]}, MEAN, "no means for mean ablation"),
+    "a mean that is not finite": ({**MEANS, "mean/a": MEANS["mean/a"] / 0}, MEAN, "a mean is no finite number"),
+    "means that are whole numbers": ({**MEANS, "mean/a": ROW["a"] + 1}, MEAN, "a mean is no finite number"),
 }
 
 
@@ -162,6 +187,9 @@ def test_a_circuit_of_another_model_does_not_fit():
         Circuit({**keep, "0.mlp_neuron": torch.ones(16, dtype=torch.bool)}).check_fits(model)
     with pytest.raises(UserError, match=r"1\.attn_in"):
         Circuit({**keep, "1.attn_in": keep["0.attn_in"]}).check_fits(model)
+    means = {site: torch.zeros(3) for site in keep}
+    with pytest.raises(UserError, match=r"its means at 0\.attn_in are not one a node"):
+        Circuit(keep, Ablation("mean", means)).check_fits(model)
     del keep["0.attn_q"]
     with pytest.raises(UserError, match=r"0\.attn_q"):
         Circuit(keep).check_fits(model)
