@@ -1,0 +1,84 @@
+"""Which format a file is in, by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from faithcheck.errors import Location, UserError
+from faithcheck.importing import component_graph, component_nodes, node_list, published_masks
+from faithcheck.importing.json_text import load_json
+from faithcheck.importing.torch_file import STARTS, load_torch
+from faithcheck.model import Model
+
+Keep = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A circuit in a file of others. `kept` gives the nodes that it keeps of a model, or raises UserError."""
+
+    path: Path
+    format: str
+    _kept: Callable[[Model], Keep]
+
+    def kept(self, model: Model) -> Keep:
+        """{site: bool[node]} of every site. Raises UserError naming file and entry where the file does not fit."""
+        try:
+            kept = self._kept(model)
+        except UserError as error:
+            raise _located(error, self.path) from None
+        if not any(bool(nodes.any()) for nodes in kept.values()):
+            raise UserError("the file keeps no node, so there is no circuit to test", Location(str(self.path)))
+        return kept
+
+
+def read(path: Path) -> Published:
+    """Read a published circuit. Raises UserError naming the file, and the entry, that is in no known format."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read the circuit: {error.strerror}", Location(str(path))) from None
+    try:
+        name, kept = _of_torch(load_torch(path)) if content.startswith(STARTS) else _of_text(content, str(path))
+    except UserError as error:
+        raise _located(error, path) from None
+    return Published(path, name, kept)
+
+
+def _of_torch(data: dict[str, Any]) -> tuple[str, Callable[[Model], Keep]]:
+    if data.keys() >= component_graph.PT_KEYS:
+        return component_graph.NAME, partial(component_nodes.keep, component_graph.from_tensors(data))
+    if published_masks.is_one(data):
+        return published_masks.NAME, partial(published_masks.keep, data)
+    raise UserError(
+        f"found the entries {', '.join(data) or 'none':.120}; allowed: layer0_attn_in and the like of "
+        f"sparse_pretrain's masks, or {', '.join(sorted(component_graph.PT_KEYS))} of a component graph"
+    )
+
+
+def _of_text(content: bytes, file: str) -> tuple[str, Callable[[Model], Keep]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(
+            "neither text nor a file of torch.save; a faithcheck circuit (.safetensors) needs no import: "
+            "test it with faithcheck run --circuit"
+        ) from None
+    if not text.strip():
+        raise UserError("the file is empty")
+    if text.lstrip()[0] not in "[{":
+        return node_list.NAME, partial(node_list.keep, node_list.from_csv(text, file))
+    data = load_json(text)
+    if isinstance(data, dict) and not data.keys().isdisjoint(("nodes", "edges")):
+        return component_graph.NAME, partial(component_nodes.keep, component_graph.from_json(data))
+    return node_list.NAME, partial(node_list.keep, node_list.from_json(data))
+
+
+def _located(error: UserError, path: Path) -> UserError:
+    return error if error.location else UserError(error.message, Location(str(path)))
