@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ STARTS = (b"PK\x03\x04", b"\x80")
 def load_torch(path: Path) -> dict[str, Any]:
     """A saved dict of tensors and plain data. Raises UserError for anything else; objects are never made from it."""
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of pickle protocols that are none: the error says enough
+            data = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file from outside can break the unpickler in any way
         raise UserError(
             "torch cannot read it as tensors and plain data: it is damaged, or holds Python objects, which are never "
