@@ -42,7 +42,7 @@ class Grouped:
 
 def kept(path, model=None):
     """{site: [kept nodes]} of the sites with a kept node."""
-    found = read(path).kept(model or small_model())
+    found = read(path).kept(model or small_model()).nodes
     return {site: nodes.nonzero().flatten().tolist() for site, nodes in found.items() if nodes.any()}
 
 

@@ -72,6 +72,16 @@ def test_other_formats_are_imported_by_the_same_command(folder, form):
     assert load_circuit(Path("c.circuit.safetensors")).size == {"graph": 16 + 3 * 4 + 16, "masks": 16}[form]
 
 
+def test_what_the_nodes_cannot_say_is_printed_and_kept(folder, capsys):
+    Path("grouped.py").write_text("from importing import Grouped\n\n\ndef grouped(device):\n    return Grouped()\n")
+    write_json(Path("c.json"), {"nodes": {"a0.h2": True}})
+    assert main(["import", "c.json", "--model", "grouped.py:grouped"]) == 0
+    _, note = capsys.readouterr().out.splitlines()
+    remark = load_circuit(Path("c.circuit.safetensors")).provenance["remark"]
+    assert note == f"note: {remark}"
+    assert remark.startswith("a0.h3: outside the graph")
+
+
 def test_importing_twice_gives_the_same_file(folder):
     assert run("found.json") == 0
     first = Path("found.circuit.safetensors").read_bytes()

@@ -1,8 +1,11 @@
 """Component graphs of EAP-IG and MIB: a head stands for its q, k and v nodes, an MLP for its layer's MLP sites."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from importing import Grouped, graph, kept, whole, write_json
+from small_models import small_model
 
 from faithcheck.errors import UserError
 from faithcheck.importing.formats import read
@@ -78,6 +81,15 @@ def test_grouped_heads_keep_the_key_and_value_head_that_they_read(tmp_path):
         "0.attn_v": [2, 3],
         "0.attn_out": list(range(8)),
     }
+
+
+def test_heads_that_share_values_with_a_head_of_the_graph_are_named(tmp_path):
+    """Heads 2 and 3 read one value head: with 2 alone in the graph, 3 cannot be ablated."""
+    one, both = ({"nodes": {f"a0.h{head}": True for head in heads}} for heads in ([2], [2, 3]))
+    published = read(write_json(tmp_path / "c.json", one))
+    assert published.kept(Grouped()).remark.startswith("a0.h3: outside the graph, but with the values of heads inside")
+    assert published.kept(small_model()).remark == ""
+    assert read(write_json(tmp_path / "c.json", both)).kept(Grouped()).remark == ""
 
 
 def pt(nodes=("a0.h1", "m1"), edges=EDGES, **others):
@@ -177,8 +189,6 @@ def test_a_pt_file_that_cannot_be_read_as_a_circuit_is_refused_by_name(tmp_path,
 
 
 def test_a_model_that_does_not_tell_its_heads_is_refused(tmp_path):
-    from dataclasses import replace
-
     model = Grouped()
     model.sites["0.attn_q"] = replace(model.sites["0.attn_q"], head=None)
     path = write_json(tmp_path / "c.json", {"nodes": {"a0.h1": True}})

@@ -56,7 +56,7 @@ def test_any_circuit_comes_back_from_its_list(tmp_path_factory, seed, form):
     }[form]
     path = tmp_path_factory.mktemp("list") / "c"
     path.write_text(text)
-    found = read(path).kept(model)
+    found = read(path).kept(model).nodes
     assert found.keys() == keep.keys()
     assert all(torch.equal(found[site], keep[site]) for site in keep)
 

@@ -150,6 +150,6 @@ def test_published_masks_and_the_model_agree_on_every_node(tmp_path):
     """Law: whatever the taus are, the circuit keeps just the nodes whose tau is at least 0."""
     generator, model = torch.Generator().manual_seed(1), small_model()
     found = {key: torch.randn(tau.shape, generator=generator) for key, tau in masks().items()}
-    circuit = read(saved(tmp_path / "masks.pt", found)).kept(model)
+    circuit = read(saved(tmp_path / "masks.pt", found)).kept(model).nodes
     for name, site in model.sites.items():
         assert torch.equal(circuit[name], found[f"layer{site.layer}_{site.kind}"] >= 0)

@@ -28,32 +28,30 @@ def run(file: str, model_ref: str, task_ref: str | None, norms: Norms, out: str 
     _write(target, circuit, source)
     sites = sum(bool(kept.any()) for kept in circuit.keep.values())
     found = f"{_count(circuit.size, 'node')} at {_count(sites, 'site')}: wrote {target}"
-    Console().print(
-        visible(f"{found}; test it: {_next_command(model_ref, task_ref, target)}"),
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    _print(f"{found}; test it: {_next_command(model_ref, task_ref, target)}")
+    if "remark" in circuit.provenance:
+        _print(f"note: {circuit.provenance['remark']}")
     return 0
 
 
 def import_circuit(file: Path, model_ref: str, task_ref: str | None = None, norms: Norms = "live") -> Circuit:
-    """The circuit of a model that a published file holds, with zero ablation.
+    """The circuit of a model that a published file holds, with zero ablation; `task_ref` is what it is a circuit for.
 
-    norms: those that the circuit was found with. Raises UserError where file, model or task is wrong.
+    norms: those that it was found with. Raises UserError where file, model or task is wrong.
     """
     published = read(file)
     task = None if task_ref is None else load_task(task_ref)
     model = load_model(model_ref)
-    keep = published.kept(model)
+    kept = published.kept(model)
     provenance = {
         "imported_from": file.name,
         "format": published.format,
         "model": model.name,
         "fingerprint": model.fingerprint,
         **({} if task is None else {"task": task.name}),
+        **({"remark": kept.remark} if kept.remark else {}),
     }
-    return Circuit(keep, norms=norms, provenance=provenance)
+    return Circuit(kept.nodes, norms=norms, provenance=provenance)
 
 
 def _write(target: Path, circuit: Circuit, source: Path) -> None:
@@ -69,6 +67,10 @@ def _write(target: Path, circuit: Circuit, source: Path) -> None:
 def _next_command(model_ref: str, task_ref: str | None, circuit: Path) -> str:
     tasks = "tasks=[TASK]" if task_ref is None else f"tasks={json.dumps([task_ref])}"
     return shlex.join(["faithcheck", "run", "quick", "--model", model_ref, "--circuit", str(circuit), "--set", tasks])
+
+
+def _print(line: str) -> None:
+    Console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _count(number: int, what: str) -> str:

@@ -7,7 +7,7 @@ graph ablates none of their channels, so they are kept as wholes in every layer 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import torch
 from torch import Tensor
@@ -19,12 +19,24 @@ from faithcheck.model import Model, Site
 
 def keep(graph: Graph, model: Model) -> dict[str, Tensor]:
     """{site: bool[node]} of every site. Raises UserError where the graph is of a model of another shape."""
-    heads = {site.layer: _heads(site) for site in model.sites.values() if site.kind == "attn_q"}
+    heads = _query_heads(model)
     mlps = {site.layer for site in model.sites.values() if site.kind.startswith("mlp_")}
     _check_shape(graph, model, heads)
     for component in sorted(graph.components, key=str):
         _check_exists(component, model, heads, mlps)
     return {name: _kept(site, graph.components, heads.get(site.layer, 0)) for name, site in model.sites.items()}
+
+
+def still_acting(graph: Graph, model: Model) -> list[Component]:
+    """The heads outside the graph that cannot be ablated: their values are those of a head inside (grouped keys)."""
+    found = []
+    for layer, heads in _query_heads(model).items():
+        values = next(site for site in model.sites.values() if (site.layer, site.kind) == (layer, "attn_v"))
+        own = {head: _read_by(head, values, heads) for head in range(heads)}
+        inside = {head for head in own if Component(layer, head) in graph.components}
+        kept = {own[head] for head in inside}
+        found += [Component(layer, head) for head in own if head not in inside and own[head] in kept]
+    return found
 
 
 def _kept(site: Site, components: Iterable[Component], heads: int) -> Tensor:
@@ -36,8 +48,18 @@ def _kept(site: Site, components: Iterable[Component], heads: int) -> Tensor:
         return torch.ones(site.size, dtype=torch.bool)
     if site.head is None:
         return torch.full((site.size,), bool(own))
-    read = [head * _heads(site) // heads for head in own]
+    read = [_read_by(head, site, heads) for head in own]
     return torch.isin(site.head.cpu(), torch.tensor(read, dtype=site.head.dtype))
+
+
+def _query_heads(model: Model) -> dict[int, int]:
+    """{layer: how many query heads it has}."""
+    return {site.layer: _heads(site) for site in model.sites.values() if site.kind == "attn_q"}
+
+
+def _read_by(head: int, site: Site, heads: int) -> int:
+    """The head of a q, k or v site that query head `head` of `heads` uses: consecutive heads share one."""
+    return head * _heads(site) // heads
 
 
 def _heads(site: Site) -> int:
@@ -59,16 +81,14 @@ def _check_shape(graph: Graph, model: Model, heads: dict[int, int]) -> None:
             raise UserError(f"cfg: the graph is of a model with {key} = {value}, {model.name} has {found}")
 
 
-def _check_exists(component: Component, model: Model, heads: dict[int, int], mlps: set[int]) -> None:
+def _check_exists(component: Component, model: Model, heads: dict[int, int], mlps: Collection[int]) -> None:
     if component.head is None:
-        known, what = component.layer in mlps, f"MLPs in the layers {_list(mlps)}"
+        known, has = component.layer in mlps, f"MLPs in the layers {_list(mlps)}"
     else:
         known = component.head < heads.get(component.layer, 0)
-        what = (
-            f"heads 0 to {heads[component.layer] - 1} there" if component.layer in heads else f"layers {_list(heads)}"
-        )
+        has = f"heads 0 to {heads[component.layer] - 1} there" if component.layer in heads else f"layers {_list(heads)}"
     if not known:
-        raise UserError(f"{component} is in the graph, but {model.name} has {what}")
+        raise UserError(f"{component} is in the graph, but {model.name} has {has}")
 
 
 def _list(layers: Iterable[int]) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +15,36 @@ from faithcheck.importing.json_text import load_json
 from faithcheck.importing.torch_file import STARTS, load_torch
 from faithcheck.model import Model
 
-Keep = dict[str, Tensor]
+
+@dataclass(frozen=True)
+class Kept:
+    """The nodes that a published circuit keeps of a model, {site: bool[node]}, every site.
+
+    `remark` says in words what the nodes cannot say of it; empty where they say all.
+    """
+
+    nodes: dict[str, Tensor]
+    remark: str = ""
+
+
+Reader = Callable[[Model], Kept]
 
 
 @dataclass(frozen=True)
 class Published:
-    """A circuit in a file of others. `kept` gives the nodes that it keeps of a model, or raises UserError."""
+    """A circuit in a file of others."""
 
     path: Path
     format: str
-    _kept: Callable[[Model], Keep]
+    _kept: Reader
 
-    def kept(self, model: Model) -> Keep:
-        """{site: bool[node]} of every site. Raises UserError naming file and entry where the file does not fit."""
+    def kept(self, model: Model) -> Kept:
+        """What it keeps of a model. Raises UserError naming file and entry where the file does not fit the model."""
         try:
             kept = self._kept(model)
         except UserError as error:
             raise _located(error, self.path) from None
-        if not any(bool(nodes.any()) for nodes in kept.values()):
+        if not any(bool(nodes.any()) for nodes in kept.nodes.values()):
             raise UserError("the file keeps no node, so there is no circuit to test", Location(str(self.path)))
         return kept
 
@@ -51,18 +62,18 @@ def read(path: Path) -> Published:
     return Published(path, name, kept)
 
 
-def _of_torch(data: dict[str, Any]) -> tuple[str, Callable[[Model], Keep]]:
+def _of_torch(data: dict[str, Any]) -> tuple[str, Reader]:
     if data.keys() >= component_graph.PT_KEYS:
-        return component_graph.NAME, partial(component_nodes.keep, component_graph.from_tensors(data))
+        return component_graph.NAME, _graph(component_graph.from_tensors(data))
     if published_masks.is_one(data):
-        return published_masks.NAME, partial(published_masks.keep, data)
+        return published_masks.NAME, lambda model: Kept(published_masks.keep(data, model))
     raise UserError(
         f"found the entries {', '.join(data) or 'none':.120}; allowed: layer0_attn_in and the like of "
         f"sparse_pretrain's masks, or {', '.join(sorted(component_graph.PT_KEYS))} of a component graph"
     )
 
 
-def _of_text(content: bytes, file: str) -> tuple[str, Callable[[Model], Keep]]:
+def _of_text(content: bytes, file: str) -> tuple[str, Reader]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -73,11 +84,27 @@ def _of_text(content: bytes, file: str) -> tuple[str, Callable[[Model], Keep]]:
     if not text.strip():
         raise UserError("the file is empty")
     if text.lstrip()[0] not in "[{":
-        return node_list.NAME, partial(node_list.keep, node_list.from_csv(text, file))
+        return node_list.NAME, _list(node_list.from_csv(text, file))
     data = load_json(text)
     if isinstance(data, dict) and not data.keys().isdisjoint(("nodes", "edges")):
-        return component_graph.NAME, partial(component_nodes.keep, component_graph.from_json(data))
-    return node_list.NAME, partial(node_list.keep, node_list.from_json(data))
+        return component_graph.NAME, _graph(component_graph.from_json(data))
+    return node_list.NAME, _list(node_list.from_json(data))
+
+
+def _list(entries: Sequence[node_list.Entry]) -> Reader:
+    return lambda model: Kept(node_list.keep(entries, model))
+
+
+def _graph(graph: component_graph.Graph) -> Reader:
+    def kept(model: Model) -> Kept:
+        nodes, still = component_nodes.keep(graph, model), component_nodes.still_acting(graph, model)
+        remark = (
+            f"{', '.join(map(str, still))}: outside the graph, but with the values of heads inside, so that only their "
+            "queries are ablated and they pass on an average of these values"
+        )
+        return Kept(nodes, remark if still else "")
+
+    return kept
 
 
 def _located(error: UserError, path: Path) -> UserError:
