@@ -132,6 +132,7 @@ SCORES_ONLY = "no head and no MLP is marked as in the graph; where a file holds 
 BAD = {
     "scores alone": (graph([]), SCORES_ONLY),
     "the ends alone": (graph(["input", "logits"], ["input->logits"]), SCORES_ONLY),
+    "all nodes, and an edge between the ends alone": (graph(graph([])["nodes"], ["input->logits"]), SCORES_ONLY),
     "nodes without a mark": ({"nodes": {"m0": {"score": 0.5}}}, SCORES_ONLY),
     "more layers": (graph(["m1"], n_layers=12), "a model with n_layers = 12, plain 0 has 2"),
     "more heads": (graph(["m1"], n_heads=12), "a model with n_heads = 12, plain 0 has 4"),
