@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_validate(commands)
     _add_calibrate(commands)
     _add_train(commands)
+    _add_import(commands)
     return parser
 
 
@@ -131,6 +132,22 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.set_defaults(command=_train)
 
 
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    importing = commands.add_parser(
+        "import",
+        help="make a circuit file of a circuit that others publish",
+        description="Read a list of nodes (JSON, CSV), a component graph of EAP-IG or MIB (JSON, .pt), or masks of "
+        "sparse_pretrain (.pt), and write a circuit file that `faithcheck run SUITE --circuit FILE` tests.",
+    )
+    importing.add_argument("file", metavar="FILE", help="the published circuit; its format is told by its content")
+    importing.add_argument("--model", metavar="REF", required=True, help="the model that it is a circuit of")
+    importing.add_argument("--task", metavar="NAME", help="the task that it is a circuit for: a name or a YAML file")
+    importing.add_argument("--norms", choices=["live", "frozen"], default="live",
+                           help="the norms that it was found with (default: live)")  # fmt: skip
+    importing.add_argument("--out", metavar="FILE", help="where to write (default: <FILE's stem>.circuit.safetensors)")
+    importing.set_defaults(command=_import)
+
+
 def _run(args: argparse.Namespace) -> int:
     # Before torch is imported: threads that spin at barriers slow a run tenfold where another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -192,6 +209,12 @@ def _train(args: argparse.Namespace) -> int:
     from faithcheck.training import train
 
     return train(args.config, args.out)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from faithcheck.importing.command import run
+
+    return run(args.file, args.model, args.task, args.norms, args.out)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ class Run:
 
 
 class Tokenizer(Protocol):
+    """`encode` may begin every text with a token, but ends none with one. For a word that it does not know it raises
+    ValueError, or gives the token that the optional attribute `unknown: int | None` names.
+    """
+
     def encode(self, text: str) -> list[int]: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
 

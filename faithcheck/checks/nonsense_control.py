@@ -82,7 +82,7 @@ def eligible_tokens(bench: Bench) -> list[int]:
 def declared_labels(bench: Bench) -> tuple[int, int] | None:
     """The task file's nonsense labels as tokens, in the order of the answer's levels; None where one is no token."""
     from faithcheck.errors import UserError
-    from faithcheck.prompts import answer_token
+    from faithcheck.prompt_tokens import answer_token
 
     text, words = bench.prompts("test").texts[0], bench.task.nonsense
     try:
