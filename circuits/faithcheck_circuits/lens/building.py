@@ -46,6 +46,8 @@ def _built(source: Source, tokenizer: Tokenizer) -> LensModel:
     bridge = build_bridge_from_module(
         source.network, source.architecture, hf_config=source.config, model_name=source.name
     ).eval()
+    for module in bridge.modules():  # it makes parameters of its own where queries, keys and values are one matrix
+        module.requires_grad_(False)
     points = Points(bridge, source.name)
     model = LensModel(source, bridge, points, _sites(bridge, points, probe), tokenizer)
     prove(model, points, probe, expected)
@@ -67,7 +69,7 @@ def _refuse(source: Source) -> None:
 def _probe(source: Source) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     width = min(_PROBE, source.context)
-    return torch.randint(source.config.vocab_size, (2, width), generator=generator).to(source.device)
+    return torch.randint(source.vocabulary, (2, width), generator=generator).to(source.device)
 
 
 def _sites(bridge: Any, points: Points, probe: torch.Tensor) -> Mapping[str, Site]:

@@ -23,23 +23,24 @@ def load_lens_model(name_or_dir: str, device: str) -> LensModel:
     from faithcheck_circuits.lens.building import build
     from faithcheck_circuits.lens.source import Source
 
-    directory = Path(name_or_dir)
+    directory = Path(name_or_dir).expanduser()
     is_local = directory.is_dir()
-    if not is_local and (directory.exists() or directory.is_absolute() or name_or_dir.startswith((".", "~"))):
+    if not is_local and (directory.exists() or directory.is_absolute() or name_or_dir.startswith(".")):
         raise UserError(f"lens:{name_or_dir}: no such directory")
     label = f"lens:{directory.resolve().name if is_local else name_or_dir}"
-    network = _network(name_or_dir, label, is_local).to(device)
-    return build(Source.of(label, network), _tokenizer(name_or_dir, label, is_local, network.config.vocab_size))
+    place = str(directory) if is_local else name_or_dir
+    source = Source.of(label, _network(place, label, is_local).to(device))
+    return build(source, _tokenizer(place, label, is_local, source.vocabulary))
 
 
 def _require_extra() -> None:
+    needed = "lens: models need TransformerLens: pip install 'faithcheck[lens]'"
     try:
-        import_module("transformer_lens")
-        import_module("transformers")
+        sources = import_module("transformer_lens.model_bridge.sources")
     except ImportError as error:
-        message = "lens: models need TransformerLens: pip install 'faithcheck[lens]'"
-        known = error.name in ("transformer_lens", "transformers", None)
-        raise UserError(message if known else f"{message} ({error})") from error
+        raise UserError(needed if error.name == "transformer_lens" else f"{needed} ({error})") from error
+    if not hasattr(sources, "build_bridge_from_module"):
+        raise UserError(f"{needed} (this one is too old)")
 
 
 def _network(name: str, label: str, is_local: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -51,10 +52,15 @@ class Source:
     def dtype(self) -> torch.dtype:
         return next(iter(self.tensors.values())).dtype
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens have an embedding."""
+        return int(self.network.get_input_embeddings().weight.shape[0])
+
     @cached_property
     def context(self) -> int:
         """The most tokens that a prompt may have."""
-        return int(getattr(self.config, "max_position_embeddings", None) or 1 << 30)
+        return int(getattr(self.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize)
 
     def shuffled(self, seed: int) -> Source:
         """Every tensor's values permuted within it, in an order that the seed, its first name and its size decide."""

@@ -14,9 +14,7 @@ class CheckpointTokenizer:
 
     def __init__(self, tokenizer: Any):
         self._tokenizer = tokenizer
-        bos = tokenizer.bos_token_id
-        first = tokenizer.encode("a")[:1]
-        self._start = [bos] if bos is not None and first == [bos] else []
+        self._start = [tokenizer.bos_token_id] if _puts_bos(tokenizer) else []
 
     def encode(self, text: str) -> list[int]:
         """Raises ValueError where the tokenizer knows no token for a part of the text."""
@@ -30,6 +28,21 @@ class CheckpointTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens)))
+
+
+def _puts_bos(tokenizer: Any) -> bool:
+    """Whether it puts BOS before text, tried on the first of its tokens that it reads as text."""
+    special = {*tokenizer.all_special_ids}
+    for token in range(len(tokenizer)):
+        text = "" if token in special else tokenizer.decode([token])
+        try:
+            bare = tokenizer.encode(text, add_special_tokens=False)
+        except Exception:  # tokenizers raises a bare Exception for what it does not know
+            continue
+        if bare:
+            start: list[int] = tokenizer.encode(text)[: len(bare) + 1]
+            return start == [tokenizer.bos_token_id, *bare]
+    return False
 
 
 class TokenIds:
