@@ -166,7 +166,7 @@ MOE = {"num_local_experts": 4, "num_key_value_heads": 2}
     ("kind", "changes", "says"),
     [
         ("MixtralConfig", MOE, "is a mixture of experts"),
-        ("Olmo2Config", {}, "has no norm before its attention"),
+        ("Olmo2Config", {}, "has no norm before its attention|attn_in is not what ln_1 gives"),
         ("MambaConfig", {}, "no hook point blocks.0.attn.hook_in"),
         (
             "OPTConfig",
