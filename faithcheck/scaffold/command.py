@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from faithcheck.errors import Location, UserError
 from faithcheck.files import cannot_write, make_folder
-from faithcheck.scaffold.names import checked, class_name
+from faithcheck.scaffold.names import checked, class_name, package_name
 from faithcheck.scaffold.rendering import render_file, render_folder
 from faithcheck.text import visible
 
@@ -36,7 +36,7 @@ def _method(name: str, folder: Path) -> tuple[list[Path], list[str]]:
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError("already there, and nothing is overwritten; take another name or --dir", Location(str(root)))
     cls = class_name(name)
-    files = render_folder("method", {"name": name, "class_name": cls, "package": name.replace("_", "-")})
+    files = render_folder("method", {"name": name, "class_name": cls, "package": package_name(name)})
     written = _write(root, files)
     place = shlex.quote(str(root))
     source = shlex.quote(f"{root / 'src' / name}.py:{cls}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 from faithcheck import plugins
@@ -38,6 +39,11 @@ def class_name(module: str) -> str:
     return "".join(part[0].upper() + part[1:] for part in module.split("_") if part)
 
 
+def package_name(module: str) -> str:
+    """What pip knows it by: `my_method` -> `my-method`."""
+    return module.replace("_", "-")
+
+
 def _module(name: str) -> str:
     cls = class_name(name)
     if keyword.iskeyword(name) or keyword.iskeyword(cls):
@@ -47,15 +53,25 @@ def _module(name: str) -> str:
     same = [str(entry) for entry in plugins.names("methods") if entry.name == name]
     if same:
         raise UserError(f"method name {name!r}: {same[0]} is installed; take another")
-    if name in sys.stdlib_module_names or _is_installed(name):
+    if name in sys.stdlib_module_names or _is_module(name):
         raise UserError(f"method name {name!r}: it would hide the Python module of that name; take another")
+    if _is_package(package_name(name)):
+        raise UserError(f"method name {name!r}: a package called {package_name(name)} is installed; take another")
     return name
 
 
-def _is_installed(module: str) -> bool:
+def _is_module(module: str) -> bool:
     """Whether Python finds such a module; a mere folder of that name does not count."""
     try:
         spec = find_spec(module)
     except ValueError:  # a module without a spec, such as __main__
         return True
     return spec is not None and spec.origin is not None
+
+
+def _is_package(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
