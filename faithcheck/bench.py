@@ -40,7 +40,10 @@ class Bench:
         """The prompts of a split or shift: at most TRAIN_CAP of the train split, CAP of the others."""
         if split not in self._prompts:
             cap = {"cap": TRAIN_CAP} if split == "train" else {}
-            self._prompts[split] = encode(self.task, split, self.model.tokenizer, **cap).to(self.model.device)
+            prompts = encode(self.task, split, self.model.tokenizer, **cap)
+            if self.ablation.kind == "resample":
+                prompts = prompts.paired()
+            self._prompts[split] = prompts.to(self.model.device)
         return self._prompts[split]
 
     def scales(self, split: str) -> dict[str, Tensor]:

@@ -20,6 +20,7 @@ from faithcheck.tensor_file import save_tensors
 
 FORMAT = "faithcheck.circuit/1"
 Norms = Literal["live", "frozen"]
+_MEAN = "mean/"
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class Circuit:
 
     @property
     def identity(self) -> str:
-        """SHA-256 over nodes, ablation and norms: two circuits with the same identity compute the same."""
+        """SHA-256 over nodes, ablation with its means, and norms: circuits with the same identity compute the same."""
         digest = hashlib.sha256(f"{self.ablation.kind}/{self.norms}".encode())
         for site in sorted(self.keep):
             kept = self.keep[site].to("cpu", torch.uint8).numpy().tobytes()
             digest.update(f"{site}:{len(kept)}:".encode() + kept)
+        for site, mean in sorted((self.ablation.means or {}).items()):
+            digest.update(f"mean of {site}:".encode() + mean.to("cpu", torch.float64).numpy().tobytes())
         return digest.hexdigest()
 
     def check_fits(self, model: Model) -> None:
@@ -95,16 +98,19 @@ class Circuit:
                     f"the circuit does not fit {model.name}: "
                     f"{name} has {site.size} nodes, the circuit's has {self.keep[name].numel()}"
                 )
+            if self.ablation.means is not None and self.ablation.means[name].shape != (site.size,):
+                raise UserError(f"the circuit does not fit {model.name}: its means at {name} are not one a node")
 
 
 def save_circuit(path: Path, circuit: Circuit) -> None:
-    """Write a circuit as safetensors: one uint8 tensor a site, the rest as metadata."""
+    """Write a circuit as safetensors: a uint8 tensor a site, its ablation's means if any, the rest as metadata."""
     about = {
         "ablation": circuit.ablation.kind,
         "norms": circuit.norms,
         "provenance": dict(circuit.provenance),
     }
     tensors = {site: kept.to(torch.uint8) for site, kept in circuit.keep.items()}
+    tensors |= {_MEAN + site: mean for site, mean in (circuit.ablation.means or {}).items()}
     save_tensors(path, tensors, {"format": FORMAT, "circuit": json.dumps(about, sort_keys=True)})
 
 
@@ -118,6 +124,7 @@ def load_circuit(path: Path) -> Circuit:
         raise UserError(f"cannot read the circuit: {error}", Location(str(path))) from error
     if metadata.get("format") != FORMAT:
         raise UserError(f"not a circuit file of format {FORMAT}", Location(str(path)))
+    means = {name.removeprefix(_MEAN): tensors.pop(name) for name in list(tensors) if name.startswith(_MEAN)}
     bad = [site for site, t in tensors.items() if t.dtype != torch.uint8 or t.dim() != 1 or bool((t > 1).any())]
     if bad:
         raise UserError(f"site {bad[0]!r} is not a row of zeros and ones", Location(str(path)))
@@ -129,8 +136,11 @@ def load_circuit(path: Path) -> Circuit:
         if not isinstance(about["provenance"], dict):
             raise ValueError("provenance is no mapping")
         keep = {site: t.bool() for site, t in tensors.items()}
-        return Circuit(keep, Ablation(about["ablation"]), norms, about["provenance"])
+        ablation = Ablation(about["ablation"], means or None)
+        if ablation.is_of_means and set(means) != set(keep):
+            raise ValueError(f"it has no means for {ablation.kind} ablation, or not one for each site")
+        if not all(mean.is_floating_point() and bool(mean.isfinite().all()) for mean in means.values()):
+            raise ValueError("a mean is no finite number")
+        return Circuit(keep, ablation, norms, about["provenance"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the circuit's metadata is damaged: {error}", Location(str(path))) from error
-    except NotImplementedError as error:
-        raise UserError(str(error), Location(str(path))) from error

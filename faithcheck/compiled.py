@@ -1,4 +1,5 @@
-"""A circuit ready to run: through the model's `restrict` where it has one, else through masks on the whole model."""
+"""A circuit ready to run: through the model's `restrict` where it has one and ablated nodes are 0, else through masks
+on the whole model."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from faithcheck.baselines import baselines_on
 from faithcheck.circuit import Circuit
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet
@@ -19,7 +21,8 @@ class CompiledCircuit:
     def __init__(self, model: Model, circuit: Circuit, trainable: bool = False):
         self.circuit = circuit
         self._keep = {site: circuit.keep[site].to(model.device) for site in model.sites}
-        self._restricts, self._trainable = hasattr(model, "restrict"), trainable
+        self._trainable = trainable
+        self._restricts = hasattr(model, "restrict") and circuit.ablation.kind == "zero"
         self.model = model.restrict(self._keep, circuit.ablation, trainable) if self._restricts else model
 
     @cached_property
@@ -41,10 +44,13 @@ class CompiledCircuit:
         norm_scales: Mapping[str, Tensor] | None = None,
         capture: Sequence[str] = (),
     ) -> Run:
-        """Logits at the answer positions, float[member, prompt, token]. Masks and captures are over the kept nodes."""
+        """Logits at the answer positions, float[member, prompt, token].
+
+        Masks, baselines and captures are over the kept nodes; where no baselines are given they take the circuit's.
+        """
         if not self._restricts:
             masks = {site: self._widen(site, (masks or {}).get(site)) for site in self._keep}
-            baselines = {site: self._widen(site, b) for site, b in (baselines or {}).items()}
+            baselines = self._baselines(prompts, baselines or {})
         with torch.set_grad_enabled(self._trainable):
             run = self.model.run(
                 prompts.tokens,
@@ -73,6 +79,19 @@ class CompiledCircuit:
             mask[tuple(torch.tensor(pairs).T)] = 0.0
             masks[site] = mask.to(self.model.device)
         return masks
+
+    def _baselines(self, prompts: PromptSet, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What every node takes: those that are not kept, and kept ones that nothing is given for, the circuit's."""
+        own = baselines_on(self.circuit.ablation, self.model, prompts.partners)
+        for site, value in given.items():
+            own[site] = self._laid_over(site, value, own[site]) if site in own else self._widen(site, value)
+        return own
+
+    def _laid_over(self, site: str, value: Tensor, under: Tensor) -> Tensor:
+        """A value over the kept nodes, with that of `under`, over all nodes, at the others."""
+        kept = self._keep[site]
+        shape = torch.broadcast_shapes(value.shape[:-1], under.shape[:-1])
+        return under.expand(*shape, -1).index_copy(-1, kept.nonzero().flatten(), value.expand(*shape, -1))
 
     def _widen(self, site: str, value: Tensor | None) -> Tensor:
         """A value over the kept nodes as one over all nodes, 0 elsewhere."""

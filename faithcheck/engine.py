@@ -26,6 +26,7 @@ from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+from faithcheck.time_limit import at_most
 from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8
@@ -118,8 +119,9 @@ def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Findin
         return Finding(name, task, Verdict.NOT_APPLICABLE, state.unfit)
     if state.broken is not None and (resolved.is_method_scope or run.circuit is None or state.changed):
         return replace(state.broken, check=name)
+    limit = run.time_limit * max(1, len(state.subjects))
     try:
-        with plain_errors():
+        with plain_errors(), at_most(limit, f"the check {name}"):
             if resolved.is_method_scope:
                 return _judge_method(run, state, resolved)
             return _judge_circuits(state, resolved)

@@ -9,6 +9,7 @@ from typing import cast
 
 from torch import Tensor
 
+from faithcheck.baselines import measured
 from faithcheck.bench import Bench
 from faithcheck.check import Control, Measurement, MethodCheck, Trial
 from faithcheck.circuit import Circuit, NodeScores
@@ -18,11 +19,12 @@ from faithcheck.events import CircuitFound, Event
 from faithcheck.judging import Finding
 from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
-from faithcheck.method import Problem, extract_many
+from faithcheck.method import Budget, Problem, extract_many
 from faithcheck.resolve import Resolved
 from faithcheck.scales import norm_scales
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+from faithcheck.time_limit import at_most
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
     before = [behaviour(bench, model) for model in lent]
     state.changed = True  # until it is known, also where the method or the model raises
     try:
-        found = extract_many(run.method.method, problems)
+        with at_most(run.time_limit * len(problems), "the method"):
+            found = extract_many(run.method.method, problems)
     finally:
         state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
     if state.changed:
@@ -167,8 +170,10 @@ def _ask_for_controls(check: MethodCheck, bench: Bench, seeds: list[int]) -> Seq
 def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control: Control | None = None) -> Extraction:
     """The task's own, or with what a control puts in the place of the task's answers or model."""
     model, train, validation = bench.model, bench.prompts("train"), bench.prompts("validation")
+    ablation = bench.ablation
     if control is not None and control.model is not None:
         model = control.model
+        ablation = measured(ablation, model, train)
     if control is not None and control.answers is not None:
         train, validation = train.relabelled(control.answers), validation.relabelled(control.answers)
     problem = Problem(
@@ -176,13 +181,14 @@ def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control:
         prompts=train,
         loss=loss,
         target_loss=bench.target_loss,
-        ablation=bench.ablation,
+        ablation=ablation,
         norms=bench.norms,
         seed=seed,
         device=run.device,
+        budget=Budget(seconds=run.time_limit),
     )
     scales = norm_scales(model, validation) if bench.norms == "frozen" else None
-    return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, bench.ablation, scales))
+    return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, ablation, scales))
 
 
 def edges(bench: Bench, circuit: Circuit) -> int | None:

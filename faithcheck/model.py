@@ -95,6 +95,7 @@ class Model(Protocol):
     def restrict(self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False) -> Model:
         """Optional. The same computation on the kept nodes' rows and columns only.
 
+        Asked for with zero ablation only; with any other, circuits run through masks and baselines on the whole model.
         keep: {site: bool[node] or bool[member, node]}, every site. The result holds the kept nodes in the order of
         `faithcheck.slots`; a captured pattern holds only heads with a kept attn_v node, in ascending order, each
         member's own and padded at the end.

@@ -27,7 +27,8 @@ class PromptSet:
     `positions`: the answer position (the last token). `units`: the independent unit each prompt belongs to.
     `variables[name]`: the index of the prompt's level among `levels[name]`. `roles[name]`: the position of the last
     token of a slot that carries a variable, and of the answer position as "last". `frames`: the template that each
-    prompt fills in, all of it but the unit and what carries a variable.
+    prompt fills in, all of it but the unit and what carries a variable. `partners`: the tokens of each prompt's
+    partner, int[prompt, pos], where the prompts are `paired`.
     """
 
     texts: tuple[str, ...]
@@ -41,6 +42,7 @@ class PromptSet:
     variables: Mapping[str, Tensor]
     levels: Mapping[str, tuple[str, ...]]
     roles: Mapping[str, Tensor]
+    partners: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,7 +55,29 @@ class PromptSet:
             **{name: getattr(self, name)[index] for name in _PER_PROMPT},
             variables={name: v[index] for name, v in self.variables.items()},
             roles={name: v[index] for name, v in self.roles.items()},
+            partners=None if self.partners is None else self.partners[index],
         )
+
+    def paired(self) -> PromptSet:
+        """The prompts, each with a partner: one of as many tokens with the other answer, drawn by a fixed seed.
+
+        Raises UserError naming a prompt that has none.
+        """
+        generator, width = torch.Generator().manual_seed(0), self.tokens.shape[1]
+        kinds = (self.classes * width + self.positions).tolist()
+        places: dict[int, list[int]] = {}
+        for place, kind in enumerate(kinds):
+            places.setdefault(kind, []).append(place)
+        partner = torch.zeros(len(self), dtype=torch.int64)
+        for kind, own in places.items():
+            others = places.get(kind + width if kind < width else kind - width)
+            if others is None:
+                raise UserError(
+                    f"resample ablation: {self.texts[own[0]]!r} has {kind % width + 1} tokens, "
+                    "and no prompt of the split that has as many has the other answer"
+                )
+            partner[own] = torch.tensor(others)[torch.randint(len(others), (len(own),), generator=generator)]
+        return replace(self, partners=self.tokens[partner.to(self.tokens.device)])
 
     def relabelled(self, answers: tuple[int, int]) -> PromptSet:
         """The same prompts with other answer tokens: `answers[c]` is the target of class c."""
@@ -66,6 +90,7 @@ class PromptSet:
             **{name: getattr(self, name).to(device) for name in _PER_PROMPT},
             variables={name: v.to(device) for name, v in self.variables.items()},
             roles={name: v.to(device) for name, v in self.roles.items()},
+            partners=None if self.partners is None else self.partners.to(device),
         )
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from faithcheck.ablation import Ablation
 from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
 from faithcheck.errors import UserError, did_you_mean
@@ -51,7 +50,6 @@ class References:
     tasks: Sequence[Task]
     checks: Sequence[ResolvedCheck]
     method: ResolvedMethod | None
-    ablation: Ablation
 
 
 def check_references(loaded: LoadedSuite) -> References:
@@ -59,15 +57,13 @@ def check_references(loaded: LoadedSuite) -> References:
     looked up.
 
     Raises UserError with file and line for an unknown or repeated task or check, an unknown model, method, metric or
-    parameter, a gate that cannot be read, or an ablation that is not available. Raises BrokenPlugin where a plugin
-    cannot be imported or built.
+    parameter, or a gate that cannot be read. Raises BrokenPlugin where a plugin cannot be imported or built.
     """
     tasks = [_task(loaded, i, ref) for i, ref in enumerate(loaded.suite.tasks)]
     _refuse_repeats(loaded, [task.name for task in tasks])
     checks = [_check(loaded, entry) for entry in loaded.suite.checks]
     _find_model(loaded)
-    ablation = _ablation(loaded)
-    return References(tasks, checks, _method(loaded), ablation)
+    return References(tasks, checks, _method(loaded))
 
 
 def _method(loaded: LoadedSuite) -> ResolvedMethod | None:
@@ -82,13 +78,6 @@ def build_method(name: str, given: Mapping[str, Any], loaded: LoadedSuite) -> Re
     """The method `name` with the parameters given. Raises UserError or BrokenPlugin."""
     built = build_plugin("methods", name, given, loaded.path.parent, _locator(loaded, "method"))
     return ResolvedMethod.of(name, *built)
-
-
-def _ablation(loaded: LoadedSuite) -> Ablation:
-    try:
-        return Ablation(loaded.suite.ablation)
-    except NotImplementedError as error:
-        raise UserError(f"ablation: {error}", loaded.location("ablation")) from None
 
 
 @contextmanager

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from faithcheck.ablation import Ablation
+from faithcheck.baselines import measured
 from faithcheck.bench import Bench
 from faithcheck.circuit import Circuit
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
+from faithcheck.method import Budget
 from faithcheck.model import Model
 from faithcheck.plugins import BrokenPlugin
 from faithcheck.references import ResolvedCheck, ResolvedMethod, build_method, check_references
@@ -27,6 +30,8 @@ class Resolved:
     checks: Sequence[ResolvedCheck]
     seeds: Sequence[int]
     device: str
+    time_limit: float = Budget.seconds
+    """Seconds that one extraction, or one check of one circuit, may take."""
     circuit: Circuit | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The suite as it was resolved, plain JSON data; `name` is the suite's."""
@@ -55,21 +60,30 @@ def resolve(
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
+    ablation = Ablation(suite.ablation) if circuit is None else circuit.ablation
     benches = [
-        Bench(model, task, suite.loss or task.loss, suite.target_loss, named.ablation, suite.norms) for task in tasks
+        _bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms)) for task in tasks
     ]
-    for bench in benches:
-        for split in (*bench.task.splits, *bench.task.shifts):
-            bench.prompts(split)
     settings = {
         **suite.model_dump(mode="json", exclude={"method"}),
         "model": model_ref or suite.model,
+        "ablation": ablation.kind,
         "tasks": [{"name": bench.task.name, "sha256": bench.task.fingerprint} for bench in benches],
         "checks": [
             {"name": c.check.name, "gates": {metric: gate.text for metric, gate in c.gates.items()}} for c in checks
         ],
     }
-    return Resolved(model, benches, method, checks, range(suite.seeds), device, circuit, settings)
+    seeds = range(suite.seeds)
+    return Resolved(model, benches, method, checks, seeds, device, suite.time_limit, circuit, settings)
+
+
+def _bench(bench: Bench) -> Bench:
+    """With every prompt encoded, and the means of the ablation measured where it needs any and has none."""
+    for split in (*bench.task.splits, *bench.task.shifts):
+        bench.prompts(split)
+    if bench.ablation.means is None:
+        bench.ablation = measured(bench.ablation, bench.model, bench.prompts("train"))
+    return bench
 
 
 def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | None:

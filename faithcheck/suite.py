@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from faithcheck.ablation import AblationKind
 from faithcheck.bundled import bundled_dir, yaml_names
 from faithcheck.errors import Location, UserError, did_you_mean
 from faithcheck.marked_yaml import KeyPath, Marked, load
@@ -72,9 +73,11 @@ class Suite(Frozen):
     method: MethodEntry | None = None
     seeds: Annotated[int, Field(ge=1, strict=True)]
     target_loss: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-    ablation: Literal["zero", "mean", "resample"] = "zero"
+    ablation: AblationKind = "zero"
     norms: Literal["live", "frozen"] = "live"
     loss: Literal["full", "binary"] | None = None
+    time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
+    """Seconds that one extraction, or one check of one circuit, may take."""
     checks: list[CheckEntry] = Field(min_length=1)
 
     @field_validator("tasks")

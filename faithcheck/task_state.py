@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from faithcheck.ablation import Ablation
 from faithcheck.bench import Bench
 from faithcheck.check import Control, Measurement, Trial
 from faithcheck.judging import Finding
@@ -45,7 +46,7 @@ def behaviour(bench: Bench, model: Model) -> Tensor:
         every = {
             name: torch.ones(site.size, dtype=torch.bool, device=model.device) for name, site in model.sites.items()
         }
-        models.append(model.restrict(every, bench.ablation))
+        models.append(model.restrict(every, Ablation()))
     with torch.no_grad():
         return torch.cat([m.run(prompts.tokens, positions=prompts.positions).logits for m in models])
 

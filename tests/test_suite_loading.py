@@ -114,7 +114,7 @@ _BAD: list[tuple[str, str, int, str]] = [
         "seeds: 6",
         "seeds: 6\nablation: zeros",
         6,
-        "allowed: 'zero', 'mean' or 'resample'; did you mean 'zero'?",
+        "allowed: 'zero', 'mean', 'task_mean' or 'resample'; did you mean 'zero'?",
     ),
     ("seeds: 6", "seeds: 6\nnorms: off", 6, "norms: found 'off'; allowed: 'live' or 'frozen'"),
     ("seeds: 6", "seeds: 6\nloss: ful", 6, "did you mean 'full'?"),

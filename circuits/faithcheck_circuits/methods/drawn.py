@@ -15,7 +15,8 @@ from faithcheck.scales import norm_scales
 @dataclass(frozen=True)
 class Minibatch:
     """Prompts of some members: `tokens` and `positions` as `Model.run` takes them, with a member axis where members
-    have prompts of their own; `targets` and `distractors` int[member, prompt], places in `vocab`; scales if frozen.
+    have prompts of their own, and `partners` as `tokens` where prompts have any; `targets` and `distractors`
+    int[member, prompt], places in `vocab`; scales if frozen.
     """
 
     tokens: Tensor
@@ -24,6 +25,7 @@ class Minibatch:
     distractors: Tensor
     vocab: Tensor | None
     norm_scales: Mapping[str, Tensor] | None
+    partners: Tensor | None
 
 
 class Drawn:
@@ -47,6 +49,8 @@ class Drawn:
         self._draws = torch.stack(draws).to(device)
         own = [problem.prompts for problem in streams]
         self._tokens, self._positions = (_padded([getattr(p, name) for p in own]) for name in ("tokens", "positions"))
+        partners = [p.partners for p in own if p.partners is not None]
+        self._partners = _padded(partners) if partners else None
         self._vocab, answers = _vocab(problems)
         self._targets, self._distractors = answers
         self._scales: dict[str, Tensor] | None = None
@@ -78,6 +82,7 @@ class Drawn:
             self._distractors[member, own],
             self._vocab,
             scales,
+            None if self._partners is None else self._partners[where],
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from faithcheck.baselines import baselines_on
 from faithcheck.losses import prompt_losses
 from faithcheck.method import Problem
 from faithcheck.model import Model
@@ -55,7 +56,8 @@ class MaskTraining:
     def train(self) -> list[Trained]:
         """What every run gives."""
         losses, nodes = [], []
-        rarely = self.p.full_every if hasattr(self.model, "restrict") else 1
+        compiles = hasattr(self.model, "restrict") and self.problem.ablation.kind == "zero"
+        rarely = self.p.full_every if compiles else 1
         schedule, compact = ActiveSet(self._on(), rarely), list[Group]()
         for step in range(self.p.steps):
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
@@ -141,6 +143,7 @@ class MaskTraining:
             positions=prompts.positions,
             vocab=prompts.vocab,
             masks=masks,
+            baselines=baselines_on(self.problem.ablation, group.model, prompts.partners),
             norm_scales=prompts.norm_scales,
         ).logits
         return prompt_losses(logits, prompts.targets, prompts.distractors, self.problem.loss).mean(-1)

@@ -111,8 +111,12 @@ class SparseTransformer(_Runnable):
 
         keep: {site: bool[node] or bool[member, node]}, every site named. With members, each has its own nodes.
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
-        Raises ValueError where a site is missing or has another size.
+        Raises ValueError where a site is missing or has another size, or ablation is not zero.
         """
+        if ablation.kind != "zero":
+            raise ValueError(
+                f"a restricted model leaves ablated nodes out; {ablation.kind} ablation needs the whole one"
+            )
         masks = {site: torch.atleast_2d(kept) for site, kept in keep.items()}
         self._check_names(masks, None, None, ())
         missing = sorted(set(self.sites) - set(masks))

@@ -1,0 +1,51 @@
+"""Stops a plugin that takes too long."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_AGAIN = 5.0
+"""Seconds after which code that caught the stop is stopped again."""
+
+
+class OutOfTime(Exception):
+    """Work was stopped because it took longer than it may."""
+
+
+class _Stop(BaseException):
+    """Raised inside the work; no plugin's `except Exception` holds it."""
+
+
+@contextmanager
+def at_most(seconds: float, what: str) -> Iterator[None]:
+    """Raises OutOfTime when the work inside takes longer.
+
+    By an alarm of the system, so in the main thread only and where there is one; elsewhere work is not stopped. Work
+    inside a library that does not come back to Python goes on until it does.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    working = True
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if working:
+            raise _Stop
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+        yield
+        working = False
+    except _Stop:
+        working = False
+        raise OutOfTime(f"{what} took longer than its {seconds:g} seconds (time_limit)") from None
+    finally:
+        working = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
