@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path, PurePosixPath
 
 from faithcheck.errors import Location, UserError
 from faithcheck.files import cannot_write, make_folder
@@ -51,7 +51,7 @@ def _method(name: str, folder: Path) -> tuple[list[Path], list[str]]:
 def _file(kind: str, name: str, folder: Path) -> tuple[list[Path], list[str]]:
     """The one file of a suite or a task, and the commands that check and run it."""
     path = folder / f"{name}.yaml"
-    _write(folder, {PurePath(path.name): render_file(f"{kind}.yaml", {"name": name})})
+    _write(folder, {PurePosixPath(path.name): render_file(f"{kind}.yaml", {"name": name})})
     place = shlex.quote(str(path))
     if kind == "suite":
         return [path], [f"faithcheck validate {place}", f"faithcheck run {place}"]
@@ -59,7 +59,7 @@ def _file(kind: str, name: str, folder: Path) -> tuple[list[Path], list[str]]:
     return [path], [f"faithcheck show {place}", f"faithcheck run quick --model stories-tiny --set {tasks}"]
 
 
-def _write(root: Path, files: Mapping[PurePath, str]) -> list[Path]:
+def _write(root: Path, files: Mapping[PurePosixPath, str]) -> list[Path]:
     """Raises UserError where a file is there already, or cannot be written."""
     written = []
     for inside, text in files.items():

@@ -68,6 +68,7 @@ def suite_page(path: Path) -> Page:
         ("ablation", suite.ablation),
         ("norms", suite.norms),
         ("loss", suite.loss or "the task's own"),
+        ("time limit", f"{suite.time_limit:g} seconds for an extraction or a check"),
     ]
     entries = zip(suite.checks, named.checks, strict=True)
     rows = [(_called(entry.name, entry.parameters), check.check.scope, _gates(check)) for entry, check in entries]

@@ -60,6 +60,9 @@ def _default(field: FieldInfo) -> str:
 def _allowed(annotation: Any, metadata: Sequence[Any]) -> Iterator[str]:
     """What the constraints of a field say, those inside its type among them."""
     for constraint in metadata:
+        if isinstance(constraint, FieldInfo):
+            yield from _allowed(None, constraint.metadata)
+            continue
         for name, sign in _BOUNDS.items():
             if getattr(constraint, name, None) is not None:
                 yield f"{sign} {getattr(constraint, name)}"
