@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
+from faithcheck_circuits import bundled
 from pydantic import Field
 from test_startup import slow_imports
 
@@ -106,15 +108,9 @@ def test_a_loader_says_how_it_is_written(capsys):
 
 
 def test_a_loader_with_a_path_shows_the_model_or_what_is_wrong_with_the_file(capsys, tmp_path):
-    weights = next(path for path in bundled_weights() if path.name == "stories-tiny.safetensors")
+    weights = Path(bundled.__file__).parent / "stories-tiny.safetensors"
     assert "nodes: 1,408" in shown(capsys, f"stories:{weights}")
     assert "gone.safetensors" in refused(capsys, f"stories:{tmp_path}/gone.safetensors")
-
-
-def bundled_weights():
-    import faithcheck_circuits.bundled
-
-    return list(__import__("pathlib").Path(faithcheck_circuits.bundled.__file__).parent.glob("*.safetensors"))
 
 
 @pytest.mark.parametrize("ref", ["faithcheck/random", "random"])
@@ -163,7 +159,9 @@ def test_what_is_in_a_file_is_shown_by_what_it_is(capsys, tmp_path, name, fragme
 
 def test_what_is_in_a_file_but_is_nothing_of_the_kind_is_broken(capsys, tmp_path):
     (tmp_path / "mine.py").write_text(METHOD)
-    assert "broken: AttributeError" in shown(capsys, f"{tmp_path}/mine.py:junk", code=3)
+    assert "broken: what it gives is no model: it lacks name, fingerprint, " in shown(
+        capsys, f"{tmp_path}/mine.py:junk", code=3
+    )
 
 
 def test_files_of_tasks_and_suites_are_shown(capsys):
