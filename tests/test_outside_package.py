@@ -13,7 +13,7 @@ PROJECT = Path(__file__).parent / "fixtures" / "some_package"
 SUITE = PROJECT / "suite.yaml"
 PLUGINS = {"methods": ["leave_one_out"], "checks": ["prefers_target"], "models": ["one-layer", "one-layer-file"]}
 SHOWN = {
-    "leave_one_out": ["some_package.method:LeaveOneOut", "together", "> 0", "nodes that are tried in one run"],
+    "leave_one_out": ["some_package.method:LeaveOneOut", "together", "> 0", "nodes that are tried in one run, at most"],
     "some-package/prefers_target": ["share", ">= 0.9", "does the circuit prefer the right answer?", "margin"],
     "one-layer": ["some_package.model:one_layer", "nodes: 34", "optional capabilities: none", "attn_q"],
     "one-layer-file": ["one-layer-file:PATH"],
