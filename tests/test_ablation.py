@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from faithcheck_circuits.methods.batches import train_masks
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
 from fake_models import ONE, SIGN, Readout, table, write_task
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from small_models import prompt_set, random_keep, random_prompts, small_model
 from small_pruning import MODEL, TRAIN, problem
 
 from faithcheck.ablation import Ablation
+from faithcheck.api import run_suite
 from faithcheck.baselines import baselines_on, measured
 from faithcheck.bench import Bench
 from faithcheck.circuit import Circuit
@@ -142,9 +145,7 @@ class TestPartners:
 
     def test_that_cannot_be_had_are_refused_with_the_prompt(self):
         alone = self.prompts.select(torch.tensor([0, 1, 2]))
-        with pytest.raises(
-            UserError, match=r"'2: \[5, 6, 7\]' has 3 tokens, and no prompt of the split that has as many"
-        ):
+        with pytest.raises(UserError, match=r"'2: \[5, 6, 7\]' has 3 tokens, and none of the prompts with the"):
             alone.paired()
 
 
@@ -176,3 +177,26 @@ def test_the_loss_of_a_problem_is_that_of_the_circuit_its_mask_stands_for(kind, 
     masks = {site: kept.float()[None] for site, kept in keep.items()}
     assert torch.allclose(asked.losses(masks)[0], expected, atol=1e-5)
     assert torch.allclose(asked.losses(masks, prompts.select(some))[0], expected[some], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["zero", "task_mean", "resample"])
+@pytest.mark.parametrize("norms", ["live", "frozen"])
+def test_masks_are_trained_under_the_problems_ablation(kind, norms):
+    """All nodes start off, and every prompt is the same one, so that the first loss is that of the empty circuit."""
+    prompts = TRAIN.paired()
+    ablation = measured(Ablation(kind), MODEL, prompts)
+    asked = problem(prompts=prompts.select(torch.tensor([5, 5, 5])), norms=norms, ablation=ablation)
+    parameters = SparsePrune.Parameters(steps=2, init_noise_bias=-0.5, init_noise_scale=0.0)
+    [trained] = train_masks([(asked, 1.0)], parameters)
+    off = {site: torch.zeros(1, at.size) for site, at in MODEL.sites.items()}
+    assert float(trained.losses[0]) == pytest.approx(float(asked.losses(off).mean()), abs=1e-5)
+
+
+def test_a_task_whose_answers_have_prompts_of_other_lengths_is_refused_under_resample_ablation(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "faithcheck: 1\nmodel: stories-tiny\ntasks: [questions]\nmethod: full\nseeds: 1\ntarget_loss: 0.15\n"
+        "ablation: resample\nchecks: [layernorm]\n"
+    )
+    with pytest.raises(UserError, match=r"task questions, train: resample ablation: '.* key' has 7 tokens, and none"):
+        run_suite(path, out=tmp_path / "out")
