@@ -10,6 +10,7 @@ import zipfile
 import pytest
 import yaml
 from outside import faithcheck, install, python
+from test_startup import slow_imports
 
 from faithcheck import load_model, load_task
 from faithcheck.bundled import bundled_dir
@@ -175,6 +176,11 @@ def test_a_new_task_can_be_run_from_where_it_was_written(tmp_path, capsys):
     more = ["--method", "random", "--seeds", "1", "--out", "out"]
     assert main([*command[1:], *more]) in (0, 1, 4)
     assert json.loads((tmp_path / "out/result.json").read_text())["circuits"][0]["task"] == "mine"
+
+
+@pytest.mark.parametrize("kind", ["method", "suite", "task"])
+def test_it_does_not_wait_for_the_slow_libraries(kind):
+    assert slow_imports(f"from faithcheck.cli import main\nassert main(['init', {kind!r}, 'mine']) == 0") == "SLOW []"
 
 
 QUICK = ["run", "quick", "--model", "stories-tiny", "--seeds", "1", "--set", "method.prompts=32"]

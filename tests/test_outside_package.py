@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from outside import faithcheck, install
+from outside import faithcheck, install, python
 
 PROJECT = Path(__file__).parent / "fixtures" / "some_package"
 SUITE = PROJECT / "suite.yaml"
@@ -114,3 +114,15 @@ def test_its_loader_is_given_the_path_after_the_colon(folder, told):
     missing = told["show", "one-layer-file:gone.txt"]
     assert missing.code == 2
     assert missing.err.startswith("faithcheck: cannot read a strength: ")
+
+
+def test_its_method_and_its_model_keep_the_laws(folder):
+    code = """
+from faithcheck.testing import check_method, check_model
+from some_package.method import LeaveOneOut
+from some_package.model import one_layer
+check_method(LeaveOneOut)
+check_model(one_layer())
+"""
+    done = python(folder / "site", "-c", code)
+    assert done.returncode == 0, done.stderr
