@@ -63,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_list(commands)
+    _add_show(commands)
     _add_validate(commands)
+    _add_init(commands)
     _add_calibrate(commands)
     _add_train(commands)
     _add_import(commands)
@@ -101,10 +103,27 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     listing.set_defaults(command=_list)
 
 
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("show", help="explain a method, check, task, model or suite")
+    show.add_argument("ref", metavar="NAME", help="a name that `faithcheck list` shows, PACKAGE/NAME, "
+                      "path/to/file.py:NAME, LOADER:PATH, or the path of a suite or task file")  # fmt: skip
+    show.set_defaults(command=_show)
+
+
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     validate = commands.add_parser("validate", help="check a suite without running it")
     validate.add_argument("suite", metavar="SUITE")
     validate.set_defaults(command=_validate)
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from faithcheck.scaffold.command import KINDS
+
+    init = commands.add_parser("init", help="write a method, suite or task to start from")
+    init.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    init.add_argument("name", metavar="NAME", help="what it is called, such as my_method")
+    init.add_argument("--dir", metavar="DIR", default=".", help="where to write it (default: .)")
+    init.set_defaults(command=_init)
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -181,6 +200,18 @@ def _list(args: argparse.Namespace) -> int:
     from faithcheck.catalogue import print_catalogue
 
     return print_catalogue(args.kind)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from faithcheck.show.command import show
+
+    return show(args.ref)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from faithcheck.scaffold.command import init
+
+    return init(args.kind, args.name, args.dir)
 
 
 def _validate(args: argparse.Namespace) -> int:

@@ -35,7 +35,10 @@ class Head:
 
 
 class AttentionAgreement:
-    """Total variation between the attention patterns of circuit and model, under the model's own norm scales."""
+    """Total variation between the attention patterns of circuit and model, under the model's own norm scales.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "attention_agreement"
     scope = "circuit"

@@ -23,7 +23,10 @@ FAR = 10.0
 
 
 class NonsenseControl(SizeRatio):
-    """The method needs far more nodes for arbitrary labels than for the task: nodes on nonsense / nodes on the task."""
+    """The method needs far more nodes for arbitrary labels than for the task: nodes on nonsense / nodes on the task.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "nonsense_control"
     question = "can the extractor find a circuit for something the model does not do?"
