@@ -44,7 +44,17 @@ def build_plugin(
     Arguments as of `plugins.load` and `parameters.build`. Raises UserError for an unknown name or unsuitable
     parameters, BrokenPlugin where the plugin cannot be imported or built, or lacks a part.
     """
-    cls: Any = plugins.load(group, ref, near)
+    return build_class(group, ref, plugins.load(group, ref, near), given, locate)
+
+
+def build_class(
+    group: str,
+    ref: str,
+    cls: Any,
+    given: Mapping[str, Any],
+    locate: Locate = lambda path, key: None,
+) -> tuple[Any, BaseModel]:
+    """As `build_plugin`, of a class that is at hand; `ref` is what errors call it."""
     with of_plugin(ref):
         parameters = build(cls, given, f"{plugins.singular(group)} {ref}", locate)
         built = cls(parameters) if hasattr(cls, "Parameters") else cls()

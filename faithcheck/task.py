@@ -93,7 +93,11 @@ def load_task_file(path: str | Path) -> Task:
     Raises:
         UserError: the file cannot be read or parsed, breaks the schema, or does not make sense.
     """
-    file = read_task_file(path)
+    return task_of(read_task_file(path), Path(path))
+
+
+def task_of(file: TaskFile, path: Path) -> Task:
+    """The task of a file that makes sense; `path` is where errors say it is."""
     spec = file.spec
     return Task(
         name=spec.task,
@@ -106,6 +110,6 @@ def load_task_file(path: str | Path) -> Task:
         unit=spec.unit,
         shifts=tuple(spec.shifts),
         fingerprint=hashlib.sha256(spec.model_dump_json().encode()).hexdigest(),
-        path=Path(path),
+        path=path,
         file=file,
     )

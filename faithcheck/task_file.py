@@ -47,7 +47,11 @@ def read_task_file(path: str | Path) -> TaskFile:
         UserError: the file cannot be read or parsed, breaks the schema, or does not make sense: every reason
             that one pass finds, each with its line.
     """
-    marked = load(path)
+    return checked(load(path))
+
+
+def checked(marked: Marked) -> TaskFile:
+    """What was read, if it makes sense. Raises UserError as `read_task_file`."""
     spec = _schema(marked)
     parts = _parts(spec, marked)
     variables = _references(spec, parts, marked)
