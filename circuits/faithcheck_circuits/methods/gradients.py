@@ -24,13 +24,14 @@ def effects(problem: Problem, levels: Sequence[float]) -> Iterator[dict[str, Ten
     """
     model = problem.model
     for prompts in chunks(problem):
-        total = {name: torch.zeros(len(prompts), at.size, device=model.device) for name, at in model.sites.items()}
+        # A mask for each prompt of its own, [member, prompt, pos, node], gives each prompt's gradient.
+        ones = {
+            name: torch.ones(1, len(prompts), 1, site.size, dtype=model.dtype, device=model.device)
+            for name, site in model.sites.items()
+        }
+        total = {name: torch.zeros_like(one[0, :, 0]) for name, one in ones.items()}
         for level in levels:
-            # A mask for each prompt of its own, [member, prompt, pos, node], gives each prompt's gradient.
-            masks = {
-                name: zeros.new_full((1, len(prompts), 1, zeros.shape[1]), level, dtype=model.dtype).requires_grad_()
-                for name, zeros in total.items()
-            }
+            masks = {name: (level * one).requires_grad_() for name, one in ones.items()}
             losses = problem.losses(masks, prompts)
             found = torch.autograd.grad(losses.sum(), list(masks.values()), allow_unused=True, materialize_grads=True)
             for name, gradient in zip(total, found, strict=True):
