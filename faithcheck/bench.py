@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faithcheck.ablation import Ablation
 from faithcheck.circuit import Norms
+from faithcheck.errors import UserError
 from faithcheck.losses import LossKind, prompt_losses
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet, encode
@@ -42,9 +43,15 @@ class Bench:
             cap = {"cap": TRAIN_CAP} if split == "train" else {}
             prompts = encode(self.task, split, self.model.tokenizer, **cap)
             if self.ablation.kind == "resample":
-                prompts = prompts.paired()
+                prompts = self._paired(prompts, split)
             self._prompts[split] = prompts.to(self.model.device)
         return self._prompts[split]
+
+    def _paired(self, prompts: PromptSet, split: str) -> PromptSet:
+        try:
+            return prompts.paired()
+        except UserError as error:
+            raise UserError(f"task {self.task.name}, {split}: {error.message}") from None
 
     def scales(self, split: str) -> dict[str, Tensor]:
         """The model's norm scales, {norm: float[1, prompt, pos]}."""

@@ -73,8 +73,8 @@ class PromptSet:
             others = places.get(kind + width if kind < width else kind - width)
             if others is None:
                 raise UserError(
-                    f"resample ablation: {self.texts[own[0]]!r} has {kind % width + 1} tokens, "
-                    "and no prompt of the split that has as many has the other answer"
+                    f"resample ablation: {self.texts[own[0]]!r} has {kind % width + 1} tokens, and none of the prompts "
+                    "with the other answer has as many; let words of both answers be as long, or take another ablation"
                 )
             partner[own] = torch.tensor(others)[torch.randint(len(others), (len(own),), generator=generator)]
         return replace(self, partners=self.tokens[partner.to(self.tokens.device)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -92,6 +93,18 @@ class HatesPronouns(Everything):
         return super().extract(problem)
 
 
+class HangsOnPronouns(Everything):
+    """And holds every exception."""
+
+    def extract(self, problem):
+        while problem.prompts.texts[0].endswith(","):
+            try:
+                time.sleep(0.01)
+            except Exception:
+                continue
+        return super().extract(problem)
+
+
 class CannotBeBuilt(Everything):
     def __init__(self):
         raise RuntimeError("no licence\nsecond line")
@@ -108,6 +121,12 @@ class BadCheck:
 
     def sentence(self, metric, verdict):
         return "a sentence"
+
+
+class HangingCheck(BadCheck):
+    def measure(self, subject):
+        while True:
+            time.sleep(0.01)
 
 
 class BadControls(BadCheck):

@@ -13,6 +13,7 @@ from faithcheck.ablation import Ablation
 from faithcheck.circuit import FORMAT, Circuit, load_circuit, save_circuit
 from faithcheck.errors import UserError
 
+rows = st.lists(st.integers(-9, 9), min_size=3, max_size=3)
 names = st.text("abc.019_", min_size=1, max_size=6)
 keeps = st.dictionaries(names, st.lists(st.booleans(), min_size=1, max_size=9), max_size=4)
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(-1e9, 1e9) | st.text()
@@ -55,6 +56,21 @@ def test_the_parts_of_one_tensor_can_be_saved(tmp_path):
     circuit = Circuit({"a": first, "b": second})
     save_circuit(tmp_path / "c", circuit)
     assert same(load_circuit(tmp_path / "c"), circuit)
+
+
+@given(kind=st.sampled_from(["mean", "task_mean"]), row=rows, other=rows)
+@settings(max_examples=20, deadline=None)
+def test_means_are_saved_with_the_circuit_and_are_part_of_what_it_is(tmp_path_factory, kind, row, other):
+    path = tmp_path_factory.mktemp("circuit") / "c.safetensors"
+    keep = {"a": torch.tensor([True, False, True])}
+    circuit, unlike = (Circuit(keep, Ablation(kind, {"a": torch.tensor(r).double()})) for r in (row, other))
+    save_circuit(path, circuit)
+    found = load_circuit(path)
+    assert found.ablation == Ablation(kind)
+    assert found.ablation.means["a"].tolist() == row
+    assert found.keep.keys() == keep.keys()
+    assert found.identity == circuit.identity
+    assert (unlike.identity == circuit.identity) == (row == other)
 
 
 @given(one=circuits, other=circuits)
@@ -116,6 +132,16 @@ DAMAGED = {
 }
 
 
+MEANS = {"a": ROW["a"], "mean/a": torch.tensor([0.5, -1.0, 2.0])}
+MEAN = {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "mean"})}
+DAMAGED |= {
+    "another ablation": (ROW, {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "median"})}, "median"),
+    "means of another site": ({"a": ROW["a"], "mean/b": MEANS["mean/a"]}, MEAN, "no means for mean ablation"),
+    "a mean that is not finite": ({**MEANS, "mean/a": MEANS["mean/a"] / 0}, MEAN, "a mean is no finite number"),
+    "means that are whole numbers": ({**MEANS, "mean/a": ROW["a"] + 1}, MEAN, "a mean is no finite number"),
+}
+
+
 def refused(path, message):
     with pytest.raises(UserError, match=message) as error:
         load_circuit(path)
@@ -161,6 +187,9 @@ def test_a_circuit_of_another_model_does_not_fit():
         Circuit({**keep, "0.mlp_neuron": torch.ones(16, dtype=torch.bool)}).check_fits(model)
     with pytest.raises(UserError, match=r"1\.attn_in"):
         Circuit({**keep, "1.attn_in": keep["0.attn_in"]}).check_fits(model)
+    means = {site: torch.zeros(3) for site in keep}
+    with pytest.raises(UserError, match=r"its means at 0\.attn_in are not one a node"):
+        Circuit(keep, Ablation("mean", means)).check_fits(model)
     del keep["0.attn_q"]
     with pytest.raises(UserError, match=r"0\.attn_q"):
         Circuit(keep).check_fits(model)

@@ -46,7 +46,6 @@ BAD_SUITES = {
     "gate that is no text": ('"<= 0.3"', "0.3", 9, "frozen_loss"),
     "unknown gate metric": ("frozen_loss", "frozen_los", 9, "did you mean 'frozen_loss'?"),
     "unknown ablation": ("seeds: 1", "seeds: 1\nablation: median", 6, "median"),
-    "unknown ablation": ("seeds: 1", "seeds: 1\nablation: zeros", 6, "did you mean 'zero'?"),
     "method file that is missing": ("{name: sparse_prune, steps: 30}", '"gone.py:Method"', 4, "gone.py"),
     "check file that is missing": ("- sufficiency", '- "gone.py:Check"', 8, "gone.py"),
 }

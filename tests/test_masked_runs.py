@@ -8,6 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from small_models import VARIANTS, random_prompts, small_model
 
+from faithcheck.ablation import Ablation
+
 few = settings(max_examples=5)
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 seeds = st.integers(0, 2**20)
@@ -212,7 +214,7 @@ def test_a_weight_that_is_changed_is_heeded(form, how):
             model.network.tensors[name] = model.network.tensors[name] + 0.5
         after = model.run(tokens, positions=positions).logits
         assert (after - before).abs().max() > 1e-6, name
-        close(model.restrict(every, None).run(tokens, positions=positions).logits, after)
+        close(model.restrict(every, Ablation()).run(tokens, positions=positions).logits, after)
         before = after
 
 

@@ -73,6 +73,42 @@ def test_random_nodes_are_no_circuit_and_leave_the_other_checks_nothing_to_test(
     assert not any(circuit["reached"] for circuit in result["circuits"])
 
 
+def test_a_method_that_hangs_is_stopped_and_the_other_task_goes_on(suite):
+    path = suite(tasks="pronoun, questions", checks="layernorm")
+    code, result, _ = run(path, "--method", "plugins.py:HangsOnPronouns", "--seeds", "1", "--set", "time_limit=3")
+    assert code == 3
+    assert set(verdicts(result).values()) == {"ERROR"}
+    assert verdicts(result, "questions") == {"sufficiency": "FAIL", "layernorm": "PASS"}
+    [reason] = {check["reason"] for check in result["checks"] if check["task"] == "pronoun"}
+    assert "the method took longer than its 3 seconds" in reason
+
+
+def test_a_check_that_hangs_is_stopped_and_the_others_go_on(suite):
+    checks = "plugins.py:HangingCheck, layernorm"
+    code, result, _ = run(suite(checks=checks), "--method", "full", "--set", "time_limit=2")
+    assert code == 3
+    assert verdicts(result) == {"sufficiency": "FAIL", "bad_check": "ERROR", "layernorm": "PASS"}
+    [reason] = [check["reason"] for check in result["checks"] if check["check"] == "bad_check"]
+    assert "the check bad_check took longer than its 4 seconds" in reason
+
+
+@pytest.mark.parametrize("kind", ["mean", "task_mean", "resample"])
+def test_a_circuit_found_under_another_ablation_is_cut_tested_saved_and_tested_again_under_it(suite, kind):
+    settings = ("--set", f"ablation={kind}", "--seeds", "1", "--set", "method.steps=60", "--set", "method.lr=0.05")
+    path = suite(checks="attention_agreement, node_roles, layernorm")
+    _, found, out = run(path, *settings)
+    [circuit] = found["circuits"]
+    assert circuit["reached"]
+    assert found["suite"]["ablation"] == kind
+    assert "ERROR" not in verdicts(found).values()
+    saved = out / circuit["file"]
+    again = out.parent / "again"
+    main(["run", str(path), "--circuit", str(saved), "--out", str(again)])
+    result = json.loads((again / "result.json").read_text())
+    assert (result["circuits"][0]["loss"], result["suite"]["ablation"]) == (circuit["loss"], kind)
+    assert verdicts(result) == verdicts(found)
+
+
 def test_a_parameter_set_on_the_command_line_reaches_the_method_named_there(suite):
     _, result, _ = run(suite(checks="sufficiency"), "--method", "random", "--set", "method.fraction=1.0")
     assert result["method"] == {"name": "random", "parameters": {"fraction": 1.0}}

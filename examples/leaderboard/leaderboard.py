@@ -1,0 +1,106 @@
+"""Runs every installed method on the bundled models with one suite, and writes one table of what came out.
+
+    python examples/leaderboard/leaderboard.py --out leaderboard
+
+A run whose folder has a result.json is not run again, so a table that was interrupted can be gone on with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from faithcheck import plugins, run_suite
+from faithcheck.errors import UserError
+from faithcheck.progress import ProgressReport
+
+MODELS = ("stories-tiny", "stories-sparse")
+
+
+def main() -> int:
+    args = _arguments()
+    out, methods = Path(args.out), args.method or [entry.name for entry in plugins.names("methods")]
+    parts = ["# Leaderboard", "", _about(args)]
+    for model in args.model or MODELS:
+        results = {}
+        for method in methods:
+            print(f"{model}, {method}", file=sys.stderr)
+            results[method] = _result(args, model, method, out / f"{model}-{method}")
+        parts += ["", f"## {model}", "", *table(results)]
+    (out / "leaderboard.md").write_text("\n".join(parts) + "\n")
+    print(out / "leaderboard.md")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="default", help="default: default")
+    parser.add_argument("--seeds", type=int, help="instead of the suite's")
+    parser.add_argument("--model", action="append", help=f"may be repeated; default: {' and '.join(MODELS)}")
+    parser.add_argument("--method", action="append", help="may be repeated; default: every installed one")
+    parser.add_argument("--out", default="leaderboard", help="default: leaderboard")
+    return parser.parse_args()
+
+
+def _about(args: argparse.Namespace) -> str:
+    seeds = f" with {args.seeds} seeds" if args.seeds else ""
+    return (
+        f"Suite `{args.suite}`{seeds}. Nodes and loss (validation prompts, nats) are medians over the seeds; "
+        "reached: circuits that meet the target loss; seconds: the whole run of all tasks."
+    )
+
+
+def _result(args: argparse.Namespace, model: str, method: str, out: Path) -> dict | str:
+    """The content of result.json, or why there is none."""
+    file = out / "result.json"
+    if not file.is_file() or json.loads(file.read_text())["interrupted"]:
+        start = time.perf_counter()
+        try:
+            with ProgressReport(Console(stderr=True)) as progress:
+                run_suite(args.suite, model=model, method=method, seeds=args.seeds, out=out, on_event=progress.handle)
+        except (UserError, plugins.BrokenPlugin) as error:
+            return str(error)
+        print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    return json.loads(file.read_text())
+
+
+def table(results: dict[str, dict | str]) -> Iterator[str]:
+    """A row for each method and task."""
+    checks = list(dict.fromkeys(c["check"] for r in results.values() if isinstance(r, dict) for c in r["checks"]))
+    head = ["method", "task", "nodes", "loss", "reached", *checks, "seconds"]
+    yield _row(head)
+    yield _row(["---"] * len(head))
+    for method, result in results.items():
+        if isinstance(result, str):
+            yield _row([method, result, *[""] * (len(head) - 2)])
+            continue
+        verdicts = {(c["task"], c["check"]): c["verdict"] for c in result["checks"]}
+        for task in dict.fromkeys(task for task, _ in verdicts):
+            sizes = _sizes([c for c in result["circuits"] if c["task"] == task])
+            yield _row([method, task, *sizes, *(verdicts[task, check] for check in checks), _seconds(result)])
+
+
+def _sizes(circuits: Sequence[dict]) -> list[str]:
+    if not circuits:
+        return ["", "", ""]
+    size, loss = (statistics.median(c[what] for c in circuits) for what in ("size", "loss"))
+    return [f"{size:g}", f"{loss:.3f}", f"{sum(c['reached'] for c in circuits)}/{len(circuits)}"]
+
+
+def _seconds(result: dict) -> str:
+    return f"{result['timing']['total_seconds']:.0f}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
