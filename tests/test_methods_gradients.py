@@ -7,7 +7,7 @@ from faithcheck_circuits.methods.gradients import effects
 from faithcheck_circuits.methods.integrated_gradients import IntegratedGradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from method_problems import ABLATIONS, LinearLoss, constant_masks, problem_of, random_problem, same
+from method_problems import ABLATIONS, LinearLoss, constant_masks, gentle_model, problem_of, random_problem, same
 
 from faithcheck.method import Budget
 
@@ -19,7 +19,7 @@ TOKENS, CLASSES = [[0, 2, 3], [1, 2, 2]], [0, 1]
 BY_HAND = {
     "zero": ([(0.4 + 0.2) / 2, (0.1 + 0.2) / 2], [(0.3 + 0.45) / 2]),
     "resample": ([(0.2 + 0.2) / 2, (0.1 + 0.1) / 2], [0.0]),
-    "task_mean": ([(0.2 + 0.1) / 2, (0.05 + 0.05) / 2], [0.0]),
+    "task_mean": ([(0.1 + 0.1) / 2, (0.05 + 0.05) / 2], [0.0]),
 }
 """Summed over positions, the first node's activation is 4 and 2, the second's 2 and 4, the third's 15 and 15. Their
 means over the six tokens are 1, 1 and 5."""
@@ -64,7 +64,7 @@ def test_the_effects_are_the_derivatives_of_each_prompts_loss(level, ablation, n
     assert expected.abs().max() > 1e-3
 
 
-@settings(max_examples=10)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 10_000),
     variant=st.sampled_from(["plain", "bigram", "one layer", "three layers"]),
@@ -72,15 +72,16 @@ def test_the_effects_are_the_derivatives_of_each_prompts_loss(level, ablation, n
     norms=st.sampled_from(["live", "frozen"]),
     loss=st.sampled_from(["full", "binary"]),
 )
-def test_on_a_long_way_the_signed_gradients_sum_to_the_loss_of_the_whole_less_that_of_the_ablated_model(
+def test_in_many_steps_signed_gradients_sum_to_the_loss_of_the_whole_less_that_of_the_ablated_model(
     seed, variant, ablation, norms, loss
 ):
-    """Completeness, prompt by prompt. Halving the steps of the midpoint rule shows how far from it they still are."""
-    problem = random_problem(variant, seed, ablation=ablation, norms=norms, loss=loss)
+    """Completeness, prompt by prompt. The error of the midpoint rule falls with the square of the steps, so that of 20
+    steps is at most half of what they differ by from 10, give or take what the loss is not smooth."""
+    problem = random_problem(variant, seed, make=gentle_model, ablation=ablation, norms=norms, loss=loss)
     whole, ablated = (problem.losses(constant_masks(problem.model, level))[0] for level in (1.0, 0.0))
-    coarse, fine = (all_effects(problem, midpoints(steps)).sum(1) for steps in (20, 40))
-    assert ((fine - (whole - ablated)).abs() <= (fine - coarse).abs() + 1e-6).all()
-    assert ((fine - coarse).abs() <= 0.05 * (1 + (whole - ablated).abs())).all()
+    coarse, fine = (all_effects(problem, midpoints(steps)).sum(1) for steps in (10, 20))
+    assert ((fine - (whole - ablated)).abs() <= (fine - coarse).abs() / 2 + 1e-4).all()
+    assert ((fine - coarse).abs() <= 0.02).all()
 
 
 @pytest.mark.parametrize("steps", [1, 4])
@@ -119,4 +120,6 @@ def test_the_models_weights_want_no_gradient_afterwards(method):
 def test_a_node_that_nothing_reads_scores_0():
     unread = LinearLoss(values={"0.attn_out": [[1, 1]] * 2}, weights={"0.attn_out": [[0.1, 0]] * 2})
     for method in (Attribution(), IntegratedGradients()):
-        assert method.extract(problem_of(unread, [[0], [1]], [0, 1])).scores["0.attn_out"].tolist() == [0.1, 0.0]
+        assert method.extract(problem_of(unread, [[0], [1]], [0, 1])).scores["0.attn_out"].tolist() == pytest.approx(
+            [0.1, 0.0], abs=1e-12
+        )

@@ -6,7 +6,9 @@ import pytest
 
 from faithcheck.testing import check_method
 
-IN_THE_BOX = {e.name: e for e in entry_points(group="faithcheck.methods") if e.module.startswith("faithcheck_circuits.")}
+IN_THE_BOX = {
+    e.name: e for e in entry_points(group="faithcheck.methods") if e.module.startswith("faithcheck_circuits.")
+}
 FASTER = {"sparse_prune": {"steps": 12}, "hard_concrete": {"steps": 12}}
 """Fewer steps keep the same laws."""
 

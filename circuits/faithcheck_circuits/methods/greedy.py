@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from faithcheck import parameters
 
@@ -24,22 +25,28 @@ class Greedy:
     the circuit meets the limit and no threshold has to be found.
 
     There is one such pass for each of `limits`, the next one on what the last one left. A node's score is the share of
-    passes that it survived: 0 and 1 for a single limit, as of a method that returns one finished circuit. With several
-    the circuits lie inside each other, and the harness chooses among them on prompts that were not searched on, where
-    the loss is higher than on those that were. The order of removal would be no order of importance: it is that of the
-    sites.
+    passes that it survived: 0 and 1 for a single limit, as of a method that returns one finished circuit. With several,
+    the circuits lie inside each other, and the harness can take a larger one where the smallest does not carry over to
+    other prompts. The order of removal would be no order of importance: it is that of the sites.
     """
 
     name = "greedy"
 
     class Parameters(parameters.Parameters):
         limits: tuple[float, ...] = Field(
-            (0.25, 0.5, 1.0),
+            (0.1, 0.3, 1.0),
             min_length=1,
             description="limits on the loss, ascending; 0 is the whole model's, 1 the target",
         )
         group: int = Field(256, gt=0, description="nodes that are tried together at first")
-        prompts: int = Field(64, gt=0, description="train prompts, drawn by the seed, that the loss is a mean over")
+        prompts: int = Field(128, gt=0, description="train prompts, drawn by the seed, that the loss is a mean over")
+
+        @field_validator("limits")
+        @classmethod
+        def _ascend(cls, limits: tuple[float, ...]) -> tuple[float, ...]:
+            if limits[0] < 0 or any(one >= other for one, other in pairwise(limits)):
+                raise ValueError("must be at least 0 and ascend")
+            return limits
 
     def __init__(self, values: Greedy.Parameters | None = None):
         self.parameters = values or self.Parameters()

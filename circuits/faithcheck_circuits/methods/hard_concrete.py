@@ -27,8 +27,8 @@ class HardConcrete:
     Louizos et al. 2018, "Learning sparse neural networks through L0 regularization", equations 10 to 13: with u uniform
     in (0, 1), s = sigmoid((log u - log(1 - u) + log alpha) / beta), the gate is z = min(1, max(0, s (zeta - gamma) +
     gamma)), and it is not 0 with probability sigmoid(log alpha - beta log(-gamma / zeta)). Of a trained network the
-    gates are z = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)). Cao et al. 2021, "Low-complexity probing via
-    finding subnetworks" (subnetwork probing), train such masks over a frozen model's weights; here they are over nodes.
+    gates are z = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)). Cao et al. 2021, "Low-complexity probing
+    via finding subnetworks", train such masks over a frozen model's weights; here they are over nodes.
 
     log alpha is trained with Adam on minibatches of the train prompts. The score of a node is its gate before it is cut
     to [0, 1], in (gamma, zeta): positive where the node is on, and still an order among those that are not.
