@@ -58,7 +58,8 @@ class Problem:
 
     def losses(self, masks: Mapping[str, Tensor], prompts: PromptSet | None = None) -> Tensor:
         """float[member, prompt]: the problem's loss in nats on some of the prompts, all by default, under masks
-        {site: float in [0, 1], [member, node]}; a site left out is on. Leaves a graph to masks that want gradients."""
+        {site: float in [0, 1], as `Model.run` takes them}; a site left out is on. Leaves a graph to masks that want
+        gradients."""
         from faithcheck.losses import prompt_losses
 
         prompts = self._of(prompts)
