@@ -12,7 +12,7 @@ from sparse_pretrain_files import config_of, state_of, word_tokenizer, write
 
 from faithcheck import load_model
 from faithcheck.model import Model
-from faithcheck.prompts import answer_token
+from faithcheck.prompt_tokens import answer_token
 
 NAMES = ["mia", "leo", "when", "ran", "he", "she"]
 ids = TokenIds(23, "the checkpoint carries no tokenizer")

@@ -14,7 +14,7 @@ from faithcheck.building import build_class
 from faithcheck.circuit import Norms
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem
-from faithcheck.prompts import answer_token
+from faithcheck.prompt_tokens import answer_token
 from faithcheck.testing.broken import Broken, complaint
 from faithcheck.testing.methods import calls, comparisons, declaration, outcomes
 from faithcheck.testing.methods.trials import Trial, tried
