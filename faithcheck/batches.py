@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from faithcheck.heads import group_size
+
 if TYPE_CHECKING:
     from faithcheck.subject import Subject
 
@@ -35,6 +37,7 @@ def _held(subject: Subject) -> int:
     for site in subject.compiled.model.sites.values():
         layers[site.layer] += site.size
         if site.kind == "attn_v" and site.head is not None:
-            layers[site.layer] += len(site.head.unique()) * (tokens.shape[1] + 1)
+            patterns = len(site.head.unique()) * group_size(subject.bench.model, site.layer)
+            layers[site.layer] += patterns * (tokens.shape[1] + 1)
     stream = max((s.size for s in subject.bench.model.sites.values() if s.kind != "mlp_neuron"), default=0)
     return tokens.numel() * (stream + max(layers.values())) + subject.frozen_run.logits.numel()

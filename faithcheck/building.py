@@ -26,7 +26,7 @@ def of_plugin(ref: str) -> Iterator[None]:
     """Whatever a plugin raises inside is a BrokenPlugin; a UserError stays one."""
     try:
         yield
-    except UserError:
+    except (UserError, plugins.BrokenPlugin):
         raise
     except (Exception, SystemExit) as error:
         raise plugins.BrokenPlugin(ref, "its class", plugins.one_line(error)) from error

@@ -25,6 +25,7 @@ def print_catalogue(kind: str | None) -> int:
         for row in rows(name):
             table.add_row(*map(Text, row))
         console.print(table)
+    console.print("`faithcheck show NAME` explains any of them.", style="dim")
     return 0
 
 

@@ -63,9 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_list(commands)
+    _add_show(commands)
     _add_validate(commands)
+    _add_init(commands)
     _add_calibrate(commands)
     _add_train(commands)
+    _add_import(commands)
     return parser
 
 
@@ -100,10 +103,27 @@ def _add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     listing.set_defaults(command=_list)
 
 
+def _add_show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    show = commands.add_parser("show", help="explain a method, check, task, model or suite")
+    show.add_argument("ref", metavar="NAME", help="a name that `faithcheck list` shows, PACKAGE/NAME, "
+                      "path/to/file.py:NAME, LOADER:PATH, or the path of a suite or task file")  # fmt: skip
+    show.set_defaults(command=_show)
+
+
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     validate = commands.add_parser("validate", help="check a suite without running it")
     validate.add_argument("suite", metavar="SUITE")
     validate.set_defaults(command=_validate)
+
+
+def _add_init(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from faithcheck.scaffold.command import KINDS
+
+    init = commands.add_parser("init", help="write a method, suite or task to start from")
+    init.add_argument("kind", choices=KINDS, metavar="KIND", help=f"one of {', '.join(KINDS)}")
+    init.add_argument("name", metavar="NAME", help="what it is called, such as my_method")
+    init.add_argument("--dir", metavar="DIR", default=".", help="where to write it (default: .)")
+    init.set_defaults(command=_init)
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -129,6 +149,22 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("config", metavar="CONFIG", help="a YAML recipe")
     train.add_argument("--out", metavar="DIR", default=".", help="where to write the model and its card (default: .)")
     train.set_defaults(command=_train)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    importing = commands.add_parser(
+        "import",
+        help="make a circuit file of a circuit that others publish",
+        description="Read a list of nodes (JSON, CSV), a component graph of EAP-IG or MIB (JSON, .pt), or masks of "
+        "sparse_pretrain (.pt), and write a circuit file that `faithcheck run SUITE --circuit FILE` tests.",
+    )
+    importing.add_argument("file", metavar="FILE", help="the published circuit; its format is told by its content")
+    importing.add_argument("--model", metavar="REF", required=True, help="the model that it is a circuit of")
+    importing.add_argument("--task", metavar="NAME", help="the task that it is a circuit for: a name or a YAML file")
+    importing.add_argument("--norms", choices=["live", "frozen"], default="live",
+                           help="the norms that it was found with (default: live)")  # fmt: skip
+    importing.add_argument("--out", metavar="FILE", help="where to write (default: <FILE's stem>.circuit.safetensors)")
+    importing.set_defaults(command=_import)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -166,6 +202,18 @@ def _list(args: argparse.Namespace) -> int:
     return print_catalogue(args.kind)
 
 
+def _show(args: argparse.Namespace) -> int:
+    from faithcheck.show.command import show
+
+    return show(args.ref)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from faithcheck.scaffold.command import init
+
+    return init(args.kind, args.name, args.dir)
+
+
 def _validate(args: argparse.Namespace) -> int:
     from faithcheck.references import check_references
     from faithcheck.suite import load_suite
@@ -192,6 +240,12 @@ def _train(args: argparse.Namespace) -> int:
     from faithcheck.training import train
 
     return train(args.config, args.out)
+
+
+def _import(args: argparse.Namespace) -> int:
+    from faithcheck.importing.command import run
+
+    return run(args.file, args.model, args.task, args.norms, args.out)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from faithcheck.baselines import baselines_on
 from faithcheck.circuit import Circuit
+from faithcheck.heads import group_size, query_heads
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet
 
 
 class CompiledCircuit:
-    """Captured patterns hold only the heads with a kept attn_v node, in ascending order."""
+    """Captured patterns hold only the query heads that read a head with a kept attn_v node, in ascending order."""
 
     def __init__(self, model: Model, circuit: Circuit, trainable: bool = False):
         self.circuit = circuit
@@ -108,4 +109,5 @@ class CompiledCircuit:
             return value
         head = self.model.sites[f"{layer}.attn_v"].head
         assert head is not None
-        return value[:, :, torch.unique(head[self._keep[f"{layer}.attn_v"]])]
+        used = torch.unique(head[self._keep[f"{layer}.attn_v"]]).tolist()
+        return value[:, :, query_heads(used, group_size(self.model, int(layer)))]

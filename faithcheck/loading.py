@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from faithcheck import plugins
@@ -10,24 +11,35 @@ from faithcheck.errors import UserError
 if TYPE_CHECKING:
     from faithcheck.model import Model
 
+PARTS = ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run")
+"""What a model has to have."""
 
-def load_model(ref: str, device: str = "cpu") -> Model:
+
+def load_model(ref: str, device: str = "cpu", near: Path | None = None) -> Model:
     """The model that `NAME`, `PACKAGE/NAME`, `path/to/file.py:Attr` or `LOADER:PATH` stands for, on a device.
 
-    What a name or attribute stands for is called with `device=`, a loader with the path first.
-    Raises UserError for an unknown reference or a file that cannot be read, BrokenPlugin where the plugin raises.
+    What a name or attribute stands for is called with `device=`, a loader with the path first. A plugin's file is
+    looked for in the folder `near` first.
+    Raises UserError for an unknown reference or a file that cannot be read, BrokenPlugin where the plugin raises or
+    gives something that lacks a part of a model.
     """
     loader, path = _split(ref)
-    factory: Any = plugins.load("models", loader)
+    model = _call(plugins.load("models", loader, near), ref, loader, path, device)
+    missing = [part for part in PARTS if not hasattr(model, part)]
+    if missing:
+        raise plugins.BrokenPlugin(ref, loader, f"what it gives is no model: it lacks {', '.join(missing)}")
+    return cast("Model", model)
+
+
+def _call(factory: Any, ref: str, loader: str, path: str | None, device: str) -> object:
     try:
-        return cast("Model", factory(device=device) if path is None else factory(path, device=device))
+        return factory(device=device) if path is None else factory(path, device=device)
     except UserError:
         raise
     except TypeError as error:
         if path is None:
-            raise UserError(
-                f"model {ref!r} is a loader that needs a file ({ref}:PATH), or no model: {error}"
-            ) from error
+            hint = "" if ".py:" in ref else f" ({ref}:PATH)"
+            raise UserError(f"model {ref!r} is a loader that needs a file{hint}, or no model: {error}") from error
         raise plugins.BrokenPlugin(ref, loader, plugins.one_line(error)) from error
     except Exception as error:
         raise plugins.BrokenPlugin(ref, loader, plugins.one_line(error)) from error

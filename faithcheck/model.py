@@ -26,7 +26,11 @@ READ_AT_ANY_POSITION = ("attn_in", "attn_k", "attn_v")
 
 @dataclass(frozen=True)
 class Site:
-    """A place where activations can be masked. `head[node]` is the head of a q, k or v node, else None."""
+    """A place where activations can be masked. `head[node]` is the head of a q, k or v node, else None.
+
+    Grouped attention has fewer heads of keys and values than of queries: of g query heads a value head, query heads
+    i * g to (i + 1) * g - 1 read the keys and values of head i (`faithcheck.heads`).
+    """
 
     size: int
     layer: int
@@ -40,8 +44,8 @@ class Run:
 
     `captured`: a site gives float[member, prompt, pos, node], its value before the intervention there; a norm gives
     float[member, prompt, pos], the scale it divided by; `"{layer}.attn_pattern"` gives
-    float[member, prompt, head, query, key + 1], the last column being the sink; it need not leave a graph. The member
-    axis is 1 where nothing upstream differs between members.
+    float[member, prompt, query head, query, key + 1], the last column being the sink; it need not leave a graph. The
+    member axis is 1 where nothing upstream differs between members.
     """
 
     logits: Tensor
@@ -49,6 +53,10 @@ class Run:
 
 
 class Tokenizer(Protocol):
+    """`encode` may begin every text with a token, but ends none with one. For a word that it does not know it raises
+    ValueError, or gives the token that the optional attribute `unknown: int | None` names.
+    """
+
     def encode(self, text: str) -> list[int]: ...
     def decode(self, tokens: Sequence[int]) -> str: ...
 
@@ -97,8 +105,8 @@ class Model(Protocol):
 
         Asked for with zero ablation only; with any other, circuits run through masks and baselines on the whole model.
         keep: {site: bool[node] or bool[member, node]}, every site. The result holds the kept nodes in the order of
-        `faithcheck.slots`; a captured pattern holds only heads with a kept attn_v node, in ascending order, each
-        member's own and padded at the end.
+        `faithcheck.slots`; a captured pattern holds only the query heads that read a head with a kept attn_v node, in
+        ascending order, each member's own and padded at the end.
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
         """
         ...

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from faithcheck.errors import UserError
+from faithcheck.prompt_tokens import answer_tokens, prompt_row, value_end
+from faithcheck.strict_tokenizer import StrictTokenizer, strict
 
 if TYPE_CHECKING:
     from faithcheck.model import Tokenizer
@@ -100,31 +102,24 @@ _PER_PROMPT = ("tokens", "positions", "targets", "distractors", "classes", "unit
 def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) -> PromptSet:
     """The prompts of a split or shift of a task, at most `cap` of them, balanced between the two answers.
 
-    Raises UserError naming the text where the tokenizer does not know a word, an answer is not one token, both answers
-    are the same one, or a slot's value does not end at a token.
+    Raises UserError naming task and word where the tokenizer does not know a word, an answer is not one token, both
+    answers are the same one, or a slot's value does not end at a token.
     """
     prompts = _capped(task.prompts(split), cap, f"{task.fingerprint}/{split}")
-    rows = [_tokens(tokenizer, task, p.text) for p in prompts]
+    try:
+        rows, answers, roles = _encoded(strict(tokenizer), prompts, list(task.tokens.values()))
+    except UserError as error:
+        raise UserError(f"task {task.name}: {error.message}") from error
     width = max(map(len, rows))
-    answers = _answer_tokens(tokenizer, task, prompts[0].text)
-    if "last" in prompts[0].roles:
-        raise UserError(
-            f"task {task.name}: a slot that carries a variable cannot be called last, the answer position is"
-        )
     classes = [list(task.tokens).index(p.answer) for p in prompts]
     units, frames = (
         {key: i for i, key in enumerate(dict.fromkeys(keys))}
         for keys in ((p.unit for p in prompts), (p.frame for p in prompts))
     )
-    last = [len(row) - 1 for row in rows]
-    roles = {
-        name: torch.tensor([_role(tokenizer, row, p, name) for row, p in zip(rows, prompts, strict=True)])
-        for name in prompts[0].roles
-    }
     return PromptSet(
         texts=tuple(p.text for p in prompts),
         tokens=torch.tensor([row + [0] * (width - len(row)) for row in rows]),
-        positions=torch.tensor(last),
+        positions=torch.tensor(roles["last"]),
         targets=torch.tensor([answers[c] for c in classes]),
         distractors=torch.tensor([answers[1 - c] for c in classes]),
         classes=torch.tensor(classes),
@@ -135,21 +130,24 @@ def encode(task: Task, split: str, tokenizer: Tokenizer, cap: int | None = CAP) 
             for name, levels in task.variables.items()
         },
         levels=dict(task.variables),
-        roles={**roles, "last": torch.tensor(last)},
+        roles={name: torch.tensor(places) for name, places in roles.items()},
     )
 
 
-def answer_token(tokenizer: Tokenizer, text: str, answer: str) -> int:
-    """The one token that continues `text` with `answer`. Raises UserError where it is not one token."""
-    before = tokenizer.encode(text)
-    gap = "" if not answer[0].isalnum() else " "
-    try:
-        after = tokenizer.encode(text + gap + answer)
-    except ValueError as error:
-        raise UserError(f"the answer {answer!r} cannot be encoded: {error}") from error
-    if after[: len(before)] != before or len(after) != len(before) + 1:
-        raise UserError(f"the answer {answer!r} is {len(after) - len(before)} tokens after {text!r}, not one")
-    return after[-1]
+def _encoded(
+    tokenizer: StrictTokenizer, prompts: Sequence[Prompt], answers: Sequence[str]
+) -> tuple[list[list[int]], list[int], dict[str, list[int]]]:
+    """The tokens of every prompt, those of the answers, and every prompt's positions by role."""
+    if "last" in prompts[0].roles:
+        raise UserError("a slot that carries a variable cannot be called last, the answer position is")
+    rows = [prompt_row(tokenizer, p.text) for p in prompts]
+    tokens = answer_tokens(tokenizer, [p.text for p in prompts], answers)
+    pairs = list(zip(rows, prompts, strict=True))
+    roles = {
+        name: [value_end(tokenizer, p.text, row, p.roles[name][1], name) for row, p in pairs]
+        for name in prompts[0].roles
+    }
+    return rows, tokens, {**roles, "last": [len(row) - 1 for row in rows]}
 
 
 def _capped(prompts: Sequence[Prompt], cap: int | None, salt: str) -> Sequence[Prompt]:
@@ -163,31 +161,3 @@ def _capped(prompts: Sequence[Prompt], cap: int | None, salt: str) -> Sequence[P
         rows = [i for i, p in enumerate(prompts) if p.answer == level]
         kept.update(rng.sample(rows, min(len(rows), cap // len(levels))))
     return [prompts[i] for i in sorted(kept)]
-
-
-def _tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
-    try:
-        return tokenizer.encode(text)
-    except ValueError as error:
-        raise UserError(f"task {task.name}: {text!r} cannot be encoded: {error}") from error
-
-
-def _answer_tokens(tokenizer: Tokenizer, task: Task, text: str) -> list[int]:
-    answers = list(task.tokens.values())
-    try:
-        tokens = [answer_token(tokenizer, text, answer) for answer in answers]
-    except UserError as error:
-        raise UserError(f"task {task.name}: {error.message}") from error
-    if tokens[0] == tokens[1]:
-        raise UserError(f"task {task.name}: the answers {answers[0]!r} and {answers[1]!r} are one and the same token")
-    return tokens
-
-
-def _role(tokenizer: Tokenizer, row: list[int], prompt: Prompt, name: str) -> int:
-    try:
-        prefix = tokenizer.encode(prompt.text[: prompt.roles[name][1]])
-    except ValueError:
-        prefix = []
-    if not prefix or row[: len(prefix)] != prefix:
-        raise UserError(f"{prompt.text!r}: the value of {name} does not end at a token")
-    return len(prefix) - 1

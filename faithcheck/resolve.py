@@ -56,7 +56,7 @@ def resolve(
     method = named.method if own_method else _maker(circuit, loaded)
     if method is None and circuit is None:
         raise UserError("the suite names no method: give one with --method, or a circuit with --circuit")
-    model = load_model(model_ref or suite.model, device)
+    model = load_model(model_ref or suite.model, device, loaded.path.parent)
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)

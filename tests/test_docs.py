@@ -1,11 +1,13 @@
 """Every check has a page with the same sections; its rates are those of the measured table; links lead somewhere."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from faithcheck import plugins
+from faithcheck.cli import _parser
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = [
@@ -48,3 +50,17 @@ def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["first-method.md", "plugins.md"])
+def test_the_commands_on_a_page_are_commands(page):
+    lines = [line for line in (DOCS / page).read_text().splitlines() if line.startswith("faithcheck ")]
+    assert len(lines) >= 4
+    for line in lines:
+        assert callable(_parser().parse_args(shlex.split(line)[1:]).command)
+
+
+def test_the_method_on_the_first_page_is_the_one_that_init_writes():
+    shown = (DOCS / "first-method.md").read_text().split("```python\n")[1].split("```")[0]
+    template = Path(plugins.__file__).parent / "templates/method/src/NAME.py.jinja"
+    assert "".join(f"    {line}\n" for line in shown.splitlines()) in template.read_text()

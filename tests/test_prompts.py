@@ -206,6 +206,9 @@ def test_a_value_that_ends_inside_a_token_is_refused(tmp_path):
         def encode(self, text):
             return [ord(text[i]) * 256 + ord(text[i + 1 : i + 2] or "\0") for i in range(0, len(text), 2)]
 
+        def decode(self, tokens):
+            return "".join(chr(token // 256) + chr(token % 256).strip("\0") for token in tokens)
+
     text = TASK.replace("female: she, male: he", 'female: " x", male: " y"')
     with pytest.raises(UserError, match=r"the value of .* does not end at a token"):
         encode(task(tmp_path, text), "test", Pairs())

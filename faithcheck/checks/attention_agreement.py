@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from faithcheck.check import Measurement, Metric
+from faithcheck.heads import READINGS, SHARED, by_group, group_size, query_heads, whichever
 from faithcheck.thresholds import MATTERS, NEGLIGIBLE, NO_EFFECT
 from faithcheck.verdict import Verdict
 
@@ -24,8 +25,8 @@ APART_ON_WORDS = 0.3
 
 @dataclass(frozen=True)
 class Head:
-    """A used head. Per prompt, weighted over the query positions that count: total variation between the patterns of
-    circuit and model, as they are and without their sinks. float[prompt]."""
+    """A used query head. Per prompt, weighted over the query positions that count: total variation between the
+    patterns of circuit and model, as they are and without their sinks. float[prompt]."""
 
     layer: int
     head: int
@@ -34,7 +35,10 @@ class Head:
 
 
 class AttentionAgreement:
-    """Total variation between the attention patterns of circuit and model, under the model's own norm scales."""
+    """Total variation between the attention patterns of circuit and model, under the model's own norm scales.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "attention_agreement"
     scope = "circuit"
@@ -50,32 +54,41 @@ class AttentionAgreement:
         values = used_heads(subject)
         if not values:
             return Measurement(not_applicable="the circuit keeps no attn_v node, so it has no attention to compare")
-        heads, patterns = compare_heads(subject, values)
-        importance = subject.importance([values[head.layer, head.head] for head in heads])
+        groups, patterns = compare_heads(subject, values)
+        heads, nodes = [head for group in groups for head in group], [values[used] for used in sorted(values)]
+        sizes, importance = [len(group) for group in groups], subject.importance(nodes)
         evidence = {
             "head": torch.tensor([[h.layer, h.head] for h in heads]),
-            "importance": torch.from_numpy(importance.mean()),
+            "importance": torch.from_numpy(np.repeat(importance.mean(), sizes)),
             "total_variation": torch.stack([h.distance for h in heads]),
             **patterns,
         }
         if importance.mean().sum() < NEGLIGIBLE:
             return Measurement((), evidence, undecided=_negligible(importance.mean().sum()))
-        elsewhere = [node for head in heads if looks_elsewhere(head) for node in values[head.layer, head.head]]
-        effect = lost(subject, [elsewhere])
+        readings = READINGS if len(heads) > len(groups) else {"": READINGS[""]}
+        elsewhere = [
+            [node for group, own in zip(groups, nodes, strict=True) if looks_elsewhere(*group, of=of) for node in own]
+            for of in readings.values()
+        ]
+        effect = lost(subject, elsewhere)
         if effect.is_negligible:
             return Measurement((), evidence, undecided=NO_EFFECT)
 
         def statistics(weights: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[np.float64]]:
             share = _shares(importance.under(weights))
-            absent = weights @ _rows([h.distance_on_words for h in heads]).T > APART_ON_WORDS
-            return {
-                "pattern_tv": (share * (weights @ _rows([h.distance for h in heads]).T)).sum(1),
-                "absent_heads": ((share > MATTERS) & absent).sum(1).astype(np.float64),
-                "elsewhere_effect": effect.under(weights)[:, 0],
-            }
+            apart = weights @ _rows([h.distance for h in heads]).T
+            on_words = weights @ _rows([h.distance_on_words for h in heads]).T
+            found, through = {}, effect.under(weights)
+            for place, (reading, of) in enumerate(readings.items()):
+                absent = by_group(on_words, sizes, of) > APART_ON_WORDS
+                found["pattern_tv" + reading] = (share * by_group(apart, sizes, of)).sum(1)
+                found["absent_heads" + reading] = ((share > MATTERS) & absent).sum(1).astype(np.float64)
+                found["elsewhere_effect" + reading] = through[:, place]
+            return found
 
         found = subject.bench.resampling("test").estimates(statistics)
-        return Measurement([Metric(name, estimate, subject.seed) for name, estimate in found.items()], evidence)
+        metrics = [Metric(name, whichever(found, name, readings), subject.seed) for name in self.gates]
+        return Measurement(metrics, evidence, remark=SHARED if len(readings) > 1 else "")
 
     def sentence(self, metric: Metric, verdict: Verdict) -> str:
         assert metric.estimate is not None
@@ -90,7 +103,7 @@ class AttentionAgreement:
 
 
 def used_heads(subject: Subject) -> dict[tuple[int, int], list[tuple[str, int]]]:
-    """{(layer, head): its kept attn_v nodes}."""
+    """{(layer, head of values): its kept attn_v nodes}."""
     heads: dict[tuple[int, int], list[tuple[str, int]]] = {}
     for name, node in subject.compiled.nodes:
         site = subject.bench.model.sites[name]
@@ -101,21 +114,25 @@ def used_heads(subject: Subject) -> dict[tuple[int, int], list[tuple[str, int]]]
 
 def compare_heads(
     subject: Subject, values: dict[tuple[int, int], list[tuple[str, int]]]
-) -> tuple[list[Head], dict[str, Tensor]]:
-    """Every used head, and as evidence the patterns of circuit and model on the first prompts."""
+) -> tuple[list[list[Head]], dict[str, Tensor]]:
+    """For every used head of values, in order, the query heads that share it; and as evidence the patterns of circuit
+    and model on the first prompts."""
     from faithcheck.causal import head_query_weights
 
-    heads, evidence = [], {}
+    groups: list[list[Head]] = []
+    evidence: dict[str, Tensor] = {}
     for layer in sorted({layer for layer, _ in values}):
         name, used = f"{layer}.attn_pattern", sorted(head for at, head in values if at == layer)
         circuit, model = subject.activations[name][0], subject.bench.model_run("test").captured[name][0]
         weights = head_query_weights(subject, layer, [values[layer, head] for head in used])
-        for row, head in enumerate(used):
+        size, compared = group_size(subject.bench.model, layer), []
+        for row, head in enumerate(query_heads(used, size)):
             pair = (circuit[:, row], model[:, head])
-            heads.append(_compare(layer, head, *pair, weights[row]))
+            compared.append(_compare(layer, head, *pair, weights[row // size]))
             for side, pattern in zip(("circuit", "model"), pair, strict=True):
                 evidence[f"pattern/{layer}.{head}/{side}"] = pattern[:_SHOWN].clone()
-    return heads, evidence
+        groups += [compared[start : start + size] for start in range(0, len(compared), size)]
+    return groups, evidence
 
 
 _SHOWN = 16
@@ -129,9 +146,15 @@ def _compare(layer: int, head: int, circuit: Tensor, model: Tensor, weights: Ten
     return Head(layer, head, *((weights * row).sum(1) for row in rows))
 
 
-def looks_elsewhere(head: Head) -> bool:
-    """Whether the head is not where it is in the model, on average over prompts."""
-    return float(head.distance_on_words.mean()) > APART_ON_WORDS or float(head.distance.mean()) > APART
+def looks_elsewhere(*group: Head, of: str = "mean") -> bool:
+    """Whether query heads that share their values are not where they are in the model, on average over prompts."""
+    import torch
+
+    on_words, apart = (
+        float(getattr(torch.stack([distance.mean() for distance in distances]), of)())
+        for distances in ([h.distance_on_words for h in group], [h.distance for h in group])
+    )
+    return on_words > APART_ON_WORDS or apart > APART
 
 
 def total_variation(one: Tensor, other: Tensor) -> Tensor:

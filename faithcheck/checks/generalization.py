@@ -25,6 +25,8 @@ class Generalization:
     """The circuit prefers the same answer as the model on a shift as often as on the held-out split.
 
     Judged on the prompts where the model gives one answer a probability of at least 0.9, right or wrong.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
     """
 
     name = "generalization"

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class LayerNorm:
-    """The circuit keeps its loss when the norms are frozen to the scales of the full model on the same prompt."""
+    """The circuit keeps its loss when the norms are frozen to the scales of the full model on the same prompt.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "layernorm"
     scope = "circuit"

@@ -28,6 +28,8 @@ class NodeRoles:
 
     What does not correlate may still do the same work, and what correlates not; so nodes are given the model's
     activations, by themselves and together, and the answer is looked at.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
     """
 
     name = "node_roles"

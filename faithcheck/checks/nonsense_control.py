@@ -23,7 +23,10 @@ FAR = 10.0
 
 
 class NonsenseControl(SizeRatio):
-    """The method needs far more nodes for arbitrary labels than for the task: nodes on nonsense / nodes on the task."""
+    """The method needs far more nodes for arbitrary labels than for the task: nodes on nonsense / nodes on the task.
+
+    Source: Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "nonsense_control"
     question = "can the extractor find a circuit for something the model does not do?"
@@ -82,7 +85,7 @@ def eligible_tokens(bench: Bench) -> list[int]:
 def declared_labels(bench: Bench) -> tuple[int, int] | None:
     """The task file's nonsense labels as tokens, in the order of the answer's levels; None where one is no token."""
     from faithcheck.errors import UserError
-    from faithcheck.prompts import answer_token
+    from faithcheck.prompt_tokens import answer_token
 
     text, words = bench.prompts("test").texts[0], bench.task.nonsense
     try:

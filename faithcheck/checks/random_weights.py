@@ -17,6 +17,9 @@ class RandomWeights(SizeRatio):
     """The method needs far more nodes in shuffled weights than in the model: nodes with shuffled / nodes with its own.
 
     The weights are permuted within each tensor, by the seed: the same values and the same sparsity, but no model.
+
+    Source: none for this control itself; the question behind it is that of
+    Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
     """
 
     name = "random_weights"

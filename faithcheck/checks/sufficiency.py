@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Sufficiency:
-    """The circuit alone reaches the target loss on held-out prompts, with few of the model's nodes."""
+    """The circuit alone reaches the target loss on held-out prompts, with few of the model's nodes.
+
+    Source: Gao et al. 2025 (arXiv 2511.13653), who measure circuits by their size at a target loss; taken up by
+    Drori 2026, *Weight-Sparse Circuits May Be Interpretable Yet Unfaithful*.
+    """
 
     name = "sufficiency"
     scope = "circuit"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from faithcheck.testing.method_laws import check_method
-from faithcheck.testing.model_laws import check_model
-from faithcheck.testing.tiny import tiny_problem
+from faithcheck.testing.methods.check import check_method
+from faithcheck.testing.models.check import check_model
+from faithcheck.testing.tiny.problem import tiny_problem
 
 __all__ = ["check_method", "check_model", "tiny_problem"]

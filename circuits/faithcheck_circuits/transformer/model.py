@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 
@@ -10,11 +9,13 @@ import torch
 from torch import Tensor
 
 from faithcheck.ablation import Ablation
-from faithcheck.model import SITE_KINDS, Run, Site, Tokenizer
-from faithcheck_circuits.transformer.config import SOURCE, Config
+from faithcheck.model import Run, Site, Tokenizer
+from faithcheck_circuits.transformer.config import Config
 from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network
 from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
+from faithcheck_circuits.transformer.sites import check_names, sites_of
+from faithcheck_circuits.transformer.weights import count_edges, fingerprint, permuted
 
 
 class _Runnable:
@@ -51,29 +52,9 @@ class _Runnable:
         capture: Sequence[str] = (),
     ) -> Run:
         """See `faithcheck.model.Model.run`."""
-        self._check_names(masks, baselines, norm_scales, capture)
+        check_names(self.name, self.sites, self.config, (masks, baselines, norm_scales), capture)
         with nullcontext() if self.trainable else torch.no_grad():
             return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
-
-    def _check_names(
-        self,
-        masks: Mapping[str, Tensor] | None,
-        baselines: Mapping[str, Tensor] | None,
-        norm_scales: Mapping[str, Tensor] | None,
-        capture: Sequence[str],
-    ) -> None:
-        for site, value in [*(masks or {}).items(), *(baselines or {}).items()]:
-            if site not in self.sites:
-                raise ValueError(f"{self.name} has no site {site!r}")
-            if value.shape[-1] != self.sites[site].size:
-                raise ValueError(f"{site} has {self.sites[site].size} nodes, got {value.shape[-1]}")
-        patterns = [f"{layer}.attn_pattern" for layer in range(self.config.layers)]
-        for name in norm_scales or {}:
-            if name not in self.norms:
-                raise ValueError(f"{self.name} has no norm {name!r}")
-        for name in capture:
-            if name not in self.norms and name not in self.sites and name not in patterns:
-                raise ValueError(f"{self.name} has no site, norm or pattern {name!r}")
 
 
 class SparseTransformer(_Runnable):
@@ -91,18 +72,9 @@ class SparseTransformer(_Runnable):
         self.network = Network(config, tensors)
         self.embedding = Embedding(self.network)
         self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
-        self.fingerprint = _fingerprint(config, tensors)
+        self.fingerprint = fingerprint(config, tensors)
         self.norms = config.norms()
-        self.sites = {
-            f"{layer}.{kind}": Site(config.size(kind), layer, kind, self._head_of(kind))
-            for layer in range(config.layers)
-            for kind in SITE_KINDS
-        }
-
-    def _head_of(self, kind: str) -> Tensor | None:
-        if kind not in ("attn_q", "attn_k", "attn_v"):
-            return None
-        return torch.arange(self.config.d_model, device=self.device) // self.config.d_head
+        self.sites = sites_of(config, self.device)
 
     def restrict(
         self, keep: Mapping[str, Tensor], ablation: Ablation, trainable: bool = False
@@ -118,7 +90,7 @@ class SparseTransformer(_Runnable):
                 f"a restricted model leaves ablated nodes out; {ablation.kind} ablation needs the whole one"
             )
         masks = {site: torch.atleast_2d(kept) for site, kept in keep.items()}
-        self._check_names(masks, None, None, ())
+        check_names(self.name, self.sites, self.config, (masks, None, None), ())
         missing = sorted(set(self.sites) - set(masks))
         if missing:
             raise ValueError(f"keep does not name {', '.join(missing)}")
@@ -126,11 +98,7 @@ class SparseTransformer(_Runnable):
 
     def count_edges(self, keep: Mapping[str, Tensor]) -> int:
         """The nonzero weights between two kept nodes. keep: {site: bool[node]}."""
-        return sum(
-            int(torch.count_nonzero(self._weight(layer, kind)[keep[f"{layer}.{kind}"]][:, keep[f"{layer}.{source}"]]))
-            for layer in range(self.config.layers)
-            for kind, source in SOURCE.items()
-        )
+        return count_edges(self.config, self.network.tensors, keep)
 
     def shuffled(self, seed: int) -> SparseTransformer:
         """The same model with every tensor's values permuted within the tensor.
@@ -140,13 +108,10 @@ class SparseTransformer(_Runnable):
         return SparseTransformer(
             f"{self.name}, weights shuffled by seed {seed}",
             self.config,
-            {name: _permuted(tensor, f"{seed}/{name}") for name, tensor in self.network.tensors.items()},
+            {name: permuted(tensor, f"{seed}/{name}") for name, tensor in self.network.tensors.items()},
             self.tokenizer,
             self.sample_text,
         )
-
-    def _weight(self, layer: int, kind: str) -> Tensor:
-        return self.network.tensors[f"{layer}.{kind}.weight"]
 
 
 class RestrictedTransformer(_Runnable):
@@ -170,19 +135,3 @@ class RestrictedTransformer(_Runnable):
 
 def _heads(head: Tensor | None, index: Tensor) -> Tensor | None:
     return None if head is None else head[index[0]]
-
-
-def _permuted(tensor: Tensor, salt: str) -> Tensor:
-    """The tensor's values in an order drawn by the salt."""
-    seed = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "big")
-    order = torch.randperm(tensor.numel(), generator=torch.Generator().manual_seed(seed))
-    return tensor.detach().flatten()[order.to(tensor.device)].view(tensor.shape)
-
-
-def _fingerprint(config: Config, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(config.model_dump_json().encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        unsigned_zeros = tensors[name].detach().cpu().contiguous() + 0.0
-        digest.update(unsigned_zeros.numpy().tobytes())
-    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Circuits that others publish, read as circuits of a model. One module a format; files are told apart by content."""
