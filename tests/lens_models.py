@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra: pip 
 
 from faithcheck_circuits.lens.building import build  # noqa: E402
 from faithcheck_circuits.lens.source import Source  # noqa: E402
-from faithcheck_circuits.lens.tokens import TokenIds  # noqa: E402
+from faithcheck_circuits.token_ids import TokenIds  # noqa: E402
 
 VOCABULARY, WIDTH, HEADS, LAYERS, LONGEST = 40, 32, 4, 2, 64
 _SHAPE = {

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from faithcheck_circuits.lens.tokens import TokenIds
+from faithcheck_circuits.token_ids import TokenIds
 
 from faithcheck.errors import UserError
 from faithcheck.loading import load_model
@@ -37,12 +37,6 @@ splits:
     found = encode(load_task_file(path), "test", TokenIds(VOCABULARY))
     assert sorted(found.tokens.tolist()) == [[7, 11, 8], [7, 12, 8], [7, 21, 8], [7, 22, 8]]
     assert sorted(found.targets.tolist()) == [30, 30, 31, 31]
-
-
-@pytest.mark.parametrize("text", ["when Mia", "12 seven", "12 -1", f"3 {VOCABULARY}", "1.5"])
-def test_other_text_is_refused_where_there_is_no_tokenizer(text):
-    with pytest.raises(ValueError, match="carries no tokenizer, so a prompt is written as token ids from 0 to 39"):
-        TokenIds(VOCABULARY).encode(text)
 
 
 def test_without_the_extra_the_message_says_what_to_install(monkeypatch):

@@ -5,7 +5,8 @@ import pickle
 import pytest
 import torch
 from faithcheck_circuits.published import tokenizer as module
-from faithcheck_circuits.published.tokenizer import TokenIds, read_tokenizer
+from faithcheck_circuits.published.tokenizer import read_tokenizer
+from faithcheck_circuits.token_ids import TokenIds
 from hypothesis import given
 from hypothesis import strategies as st
 from sparse_pretrain_files import config_of, state_of, word_tokenizer, write
@@ -15,7 +16,7 @@ from faithcheck.model import Model
 from faithcheck.prompt_tokens import answer_token
 
 NAMES = ["mia", "leo", "when", "ran", "he", "she"]
-ids = TokenIds(23, "the checkpoint carries no tokenizer")
+ids = TokenIds(23)
 
 
 @given(st.lists(st.integers(0, 22), max_size=20))

@@ -76,7 +76,8 @@ def _why(error: Exception, label: str, is_local: bool) -> str:
 def _tokenizer(name: str, label: str, is_local: bool, vocabulary: int) -> Tokenizer:
     from transformers import AutoTokenizer
 
-    from faithcheck_circuits.lens.tokens import CheckpointTokenizer, TokenIds
+    from faithcheck_circuits.lens.tokens import CheckpointTokenizer
+    from faithcheck_circuits.token_ids import TokenIds
 
     if is_local and not any((Path(name) / file).is_file() for file in _TOKENIZER_FILES):
         return TokenIds(vocabulary)

@@ -1,4 +1,4 @@
-"""What turns text into the tokens of a checkpoint: its own tokenizer, or none."""
+"""What turns text into the tokens of a checkpoint that carries a tokenizer."""
 
 from __future__ import annotations
 
@@ -43,21 +43,3 @@ def _puts_bos(tokenizer: Any) -> bool:
             start: list[int] = tokenizer.encode(text)[: len(bare) + 1]
             return start == [tokenizer.bos_token_id, *bare]
     return False
-
-
-class TokenIds:
-    """Stands in where a checkpoint carries no tokenizer: a prompt is written as its token ids, "12 7 3"."""
-
-    def __init__(self, vocabulary: int):
-        self._vocabulary = vocabulary
-
-    def encode(self, text: str) -> list[int]:
-        """Raises ValueError for text that is not the ids of known tokens."""
-        words = text.split()
-        if not all(word.isascii() and word.isdigit() and int(word) < self._vocabulary for word in words):
-            ids = f"token ids from 0 to {self._vocabulary - 1}, as in '12 7 3'"
-            raise ValueError(f"the checkpoint carries no tokenizer, so a prompt is written as {ids}")
-        return [int(word) for word in words]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return " ".join(str(int(token)) for token in tokens)
