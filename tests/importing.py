@@ -24,10 +24,13 @@ TINY = ("attn_in", "attn_q", "attn_k", "attn_v", "attn_out", "mlp_in", "mlp_neur
 
 @dataclass
 class Grouped:
-    """The sites of a model with 4 query heads of 2 nodes, which share 2 key and value heads; and of one head each."""
+    """A model with 4 query heads of 2 nodes, which share 2 key and value heads; of it only the sites are asked for."""
 
-    name = "grouped"
-    fingerprint = "f"
+    name, fingerprint = "grouped", "f"
+    device, dtype, norms, tokenizer = torch.device("cpu"), torch.float32, (), None
+
+    def run(self, tokens, **levers):
+        raise NotImplementedError
 
     def __post_init__(self):
         heads = {"attn_q": 4, "attn_k": 2, "attn_v": 2}
