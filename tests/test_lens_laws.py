@@ -17,12 +17,18 @@ from lens_models import (
 )
 
 from faithcheck.model import SITE_KINDS
+from faithcheck.testing import check_model
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 def everything(model):
     return [*model.sites, *model.norms, "0.attn_pattern", "1.attn_pattern"]
+
+
+@every_family
+def test_all_laws_of_an_adapter_hold(family):
+    check_model(lens(family))
 
 
 @every_family

@@ -17,11 +17,12 @@ SUITE = """\
 faithcheck: 1
 model: lens:{model}
 tasks: [toy.yaml]
-method: {{name: sparse_prune, steps: 30, sweep: [1.0], batch: 32}}
+method: {method}
 seeds: 1
 target_loss: 0.3
 checks: [{checks}]
 """
+PRUNE = "{name: sparse_prune, steps: 30, sweep: [1.0], batch: 32}"
 CHECKS = ("sufficiency", "attention_agreement", "node_roles", "layernorm")
 
 
@@ -50,21 +51,22 @@ def trained(folder, family, task, steps=60):
     return folder
 
 
-def write_suite(tmp_path, model, checks):
+def write_suite(tmp_path, model, checks, method=PRUNE):
     path = tmp_path / "suite.yaml"
-    path.write_text(SUITE.format(model=model, checks=", ".join(checks)))
+    path.write_text(SUITE.format(model=model, checks=", ".join(checks), method=method))
     return path
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
 def test_a_suite_runs_from_extraction_to_verdicts(tmp_path, family):
     folder = trained(tmp_path / family, family, write_large_task(tmp_path))
-    run_suite(write_suite(tmp_path, folder, CHECKS), device="cpu", out=tmp_path / "out")
-    found = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert found["model"]["name"] == f"lens:{family}"
-    assert [check["check"] for check in found["checks"]] == list(CHECKS)
-    assert {check["verdict"] for check in found["checks"]} <= {"PASS", "FAIL", "INCONCLUSIVE"}
-    assert [circuit["reached"] for circuit in found["circuits"]] == [True]
+    for method in (PRUNE, "attribution"):
+        run_suite(write_suite(tmp_path, folder, CHECKS, method), device="cpu", out=tmp_path / "out")
+        found = json.loads((tmp_path / "out" / "result.json").read_text())
+        assert found["model"]["name"] == f"lens:{family}"
+        assert [check["check"] for check in found["checks"]] == list(CHECKS)
+        assert {check["verdict"] for check in found["checks"]} <= {"PASS", "FAIL", "INCONCLUSIVE"}, method
+        assert [circuit["reached"] for circuit in found["circuits"]] == [True]
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_run_with_exit_code_2_and_one_line(tmp_path, capsys):
