@@ -50,7 +50,8 @@ class CompiledCircuit:
         Masks, baselines and captures are over the kept nodes; where no baselines are given they take the circuit's.
         """
         if not self._restricts:
-            masks = {site: self._widen(site, (masks or {}).get(site)) for site in self._keep}
+            on = {site: kept.to(self.model.dtype)[None] for site, kept in self._keep.items()}
+            masks = on | {site: self._widen(site, mask) for site, mask in (masks or {}).items()}
             baselines = self._baselines(prompts, baselines or {})
         with torch.set_grad_enabled(self._trainable):
             run = self.model.run(
@@ -85,21 +86,15 @@ class CompiledCircuit:
         """What every node takes: those that are not kept, and kept ones that nothing is given for, the circuit's."""
         own = baselines_on(self.circuit.ablation, self.model, prompts.partners)
         for site, value in given.items():
-            own[site] = self._laid_over(site, value, own[site]) if site in own else self._widen(site, value)
+            own[site] = self._widen(site, value, own.get(site))
         return own
 
-    def _laid_over(self, site: str, value: Tensor, under: Tensor) -> Tensor:
-        """A value over the kept nodes, with that of `under`, over all nodes, at the others."""
+    def _widen(self, site: str, value: Tensor, under: Tensor | None = None) -> Tensor:
+        """A value over the kept nodes as one over all nodes; elsewhere that of `under`, or 0."""
         kept = self._keep[site]
+        under = value.new_zeros(len(kept)) if under is None else under
         shape = torch.broadcast_shapes(value.shape[:-1], under.shape[:-1])
         return under.expand(*shape, -1).index_copy(-1, kept.nonzero().flatten(), value.expand(*shape, -1))
-
-    def _widen(self, site: str, value: Tensor | None) -> Tensor:
-        """A value over the kept nodes as one over all nodes, 0 elsewhere."""
-        kept = self._keep[site]
-        if value is None:
-            return kept.to(self.model.dtype)[None]
-        return value.new_zeros(*value.shape[:-1], len(kept)).index_copy(-1, kept.nonzero().flatten(), value)
 
     def _narrow(self, name: str, value: Tensor) -> Tensor:
         if name in self._keep:

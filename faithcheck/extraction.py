@@ -21,7 +21,6 @@ from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem, extract_many
 from faithcheck.resolve import Resolved
-from faithcheck.scales import norm_scales
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
 from faithcheck.time_limit import at_most
@@ -187,7 +186,7 @@ def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control:
         device=run.device,
         budget=Budget(seconds=run.time_limit),
     )
-    scales = norm_scales(model, validation) if bench.norms == "frozen" else None
+    scales = problem.norm_scales(validation)
     return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, ablation, scales))
 
 

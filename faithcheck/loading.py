@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faithcheck import plugins
 from faithcheck.errors import UserError
+from faithcheck.run_names import missing_parts
 
 if TYPE_CHECKING:
     from faithcheck.model import Model
-
-PARTS = ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run")
-"""What a model has to have."""
 
 
 def load_model(ref: str, device: str = "cpu", near: Path | None = None) -> Model:
@@ -25,7 +23,7 @@ def load_model(ref: str, device: str = "cpu", near: Path | None = None) -> Model
     """
     loader, path = _split(ref)
     model = _call(plugins.load("models", loader, near), ref, loader, path, device)
-    missing = [part for part in PARTS if not hasattr(model, part)]
+    missing = missing_parts(model)
     if missing:
         raise plugins.BrokenPlugin(ref, loader, f"what it gives is no model: it lacks {', '.join(missing)}")
     return cast("Model", model)

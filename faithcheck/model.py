@@ -24,6 +24,10 @@ READ_AT_ANY_POSITION = ("attn_in", "attn_k", "attn_v")
 """Kinds whose values at an earlier position the last layer's answer position can still read."""
 
 
+REQUIRED = ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run")
+"""What a model has to have; the rest is optional."""
+
+
 @dataclass(frozen=True)
 class Site:
     """A place where activations can be masked. `head[node]` is the head of a q, k or v node, else None.

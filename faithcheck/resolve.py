@@ -61,9 +61,11 @@ def resolve(
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
     ablation = Ablation(suite.ablation) if circuit is None else circuit.ablation
-    benches = [
-        _bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms)) for task in tasks
-    ]
+    benches = []
+    for task in tasks:
+        benches.append(_bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms)))
+        if ablation.kind == "mean":
+            ablation = benches[0].ablation  # the means are the model's, whatever the task
     settings = {
         **suite.model_dump(mode="json", exclude={"method"}),
         "model": model_ref or suite.model,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from faithcheck.errors import UserError
+from faithcheck.tensor_file import load_without_code
 
 STARTS = (b"PK\x03\x04", b"\x80")
 """The first bytes of what `torch.save` writes now, a zip, and wrote before 1.6, a bare pickle."""
@@ -17,9 +15,7 @@ STARTS = (b"PK\x03\x04", b"\x80")
 def load_torch(path: Path) -> dict[str, Any]:
     """A saved dict of tensors and plain data. Raises UserError for anything else; objects are never made from it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of pickle protocols that are none: the error says enough
-            data = torch.load(path, map_location="cpu", weights_only=True)
+        data = load_without_code(path)
     except Exception as error:  # a file from outside can break the unpickler in any way
         raise UserError(
             "torch cannot read it as tensors and plain data: it is damaged, or holds Python objects, which are never "

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from faithcheck.errors import UserError
+from faithcheck.errors import UserError, first_line
 from faithcheck.model import Site, Tokenizer
 from faithcheck_circuits.lens.levers import Recorder, Rows, hooked
 from faithcheck_circuits.lens.model import LensModel
@@ -32,9 +32,8 @@ def build(source: Source, tokenizer: Tokenizer) -> LensModel:
     except UserError:
         raise
     except Exception as error:  # a layout that nothing here foresees: it is not run, and is not a crash
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         cannot = "cannot be run through TransformerLens's hook points"
-        raise UserError(f"{source.name} ({source.architecture}) {cannot}: {reason}") from error
+        raise UserError(f"{source.name} ({source.architecture}) {cannot}: {first_line(error)}") from error
 
 
 def _built(source: Source, tokenizer: Tokenizer) -> LensModel:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faithcheck.errors import UserError
+from faithcheck.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from faithcheck.model import Tokenizer
@@ -67,7 +67,7 @@ def _network(name: str, label: str, is_local: bool) -> Any:
 
 
 def _why(error: Exception, label: str, is_local: bool) -> str:
-    reason = _first_line(error)
+    reason = first_line(error)
     if not is_local:
         return f"{label}: no such directory, and not to be had from the Hugging Face hub: {reason}"
     return f"{label}: no causal language model with safetensors weights can be loaded from there: {reason}"
@@ -84,9 +84,5 @@ def _tokenizer(name: str, label: str, is_local: bool, vocabulary: int) -> Tokeni
     try:
         found = AutoTokenizer.from_pretrained(name, trust_remote_code=False, local_files_only=is_local)
     except Exception as error:
-        raise UserError(f"{label}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+        raise UserError(f"{label}: its tokenizer cannot be loaded: {first_line(error)}") from error
     return CheckpointTokenizer(found)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from faithcheck.model import Run, Site, Tokenizer
+from faithcheck.run_names import check_names
 from faithcheck_circuits.lens.levers import Recorder, Rows, four_axes, hooked, members_of, only_at
-from faithcheck_circuits.lens.points import PATTERN, Points
+from faithcheck_circuits.lens.points import Points
 from faithcheck_circuits.lens.source import Source
 
 _RECONSTRUCTED = "A forward hook edited hook_scale/hook_normalized"
@@ -48,7 +49,9 @@ class LensModel:
         Raises ValueError also for prompts longer than the model's context.
         """
         masks, baselines, norm_scales = masks or {}, baselines or {}, norm_scales or {}
-        self._check(tokens, masks, baselines, norm_scales, capture)
+        check_names(self, masks, baselines, norm_scales, capture)
+        if tokens.shape[-1] > self.source.context:
+            raise ValueError(f"{self.name} takes {self.source.context} tokens, got {tokens.shape[-1]}")
         masks, baselines = ({n: four_axes(v) for n, v in levers.items()} for levers in (masks, baselines))
         scales = {name: scale.reshape(*(1,) * (3 - scale.dim()), *scale.shape) for name, scale in norm_scales.items()}
         rows = Rows(members_of(tokens, [*masks.values(), *baselines.values(), *scales.values()]), tokens.shape[-2])
@@ -89,25 +92,3 @@ class LensModel:
                 yield self._points.norms[name], recorder.norm(name, name in capture, scales.get(name))
         for name in capture & self._points.patterns.keys():
             yield self._points.patterns[name], recorder.pattern(name)
-
-    def _check(
-        self,
-        tokens: Tensor,
-        masks: Mapping[str, Tensor],
-        baselines: Mapping[str, Tensor],
-        norm_scales: Mapping[str, Tensor],
-        capture: Sequence[str],
-    ) -> None:
-        if tokens.shape[-1] > self.source.context:
-            raise ValueError(f"{self.name} takes {self.source.context} tokens, got {tokens.shape[-1]}")
-        for site, value in [*masks.items(), *baselines.items()]:
-            if site not in self.sites:
-                raise ValueError(f"{self.name} has no site {site!r}")
-            if value.shape[-1] != self.sites[site].size:
-                raise ValueError(f"{site} has {self.sites[site].size} nodes, got {value.shape[-1]}")
-        for name in norm_scales:
-            if name not in self.norms:
-                raise ValueError(f"{self.name} has no norm {name!r}")
-        for name in capture:
-            if name not in self.sites and name not in self.norms and name not in self._points.patterns:
-                raise ValueError(f"{self.name} has no site, norm or {PATTERN} {name!r}")

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faithcheck_circuits.transformer.weights import permuted
+
 _NOT_THE_MODEL = ("transformers_version", "_name_or_path", "architectures", "dtype", "torch_dtype")
 """Entries of a configuration that say where it came from, not what is computed."""
 
@@ -67,17 +69,11 @@ class Source:
         network = type(self.network)(copy.deepcopy(self.config)).to(device=self.device, dtype=self.dtype)
         first_names: dict[int, str] = {}
         permuted = {
-            name: _permuted(tensor, f"{seed}/{first_names.setdefault(tensor.data_ptr(), name)}")
+            name: permuted(tensor, f"{seed}/{first_names.setdefault(tensor.data_ptr(), name)}")
             for name, tensor in self.tensors.items()
         }
         network.load_state_dict(permuted, strict=False)
         return Source.of(f"{self.name}, weights shuffled by seed {seed}", network)
-
-
-def _permuted(tensor: Tensor, salt: str) -> Tensor:
-    seed = int.from_bytes(hashlib.sha256(salt.encode()).digest()[:8], "big")
-    order = torch.randperm(tensor.numel(), generator=torch.Generator().manual_seed(seed))
-    return tensor.flatten()[order.to(tensor.device)].view(tensor.shape)
 
 
 def _fingerprint(network: Any) -> str:

@@ -101,12 +101,11 @@ def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:
     """The scores that reach the target with the fewest nodes on these prompts, else those of the lowest loss."""
     from faithcheck.circuit import NodeScores
     from faithcheck.cutting import Cut, Cutter
-    from faithcheck.scales import norm_scales
 
     def rank(cut: Cut) -> tuple[bool, float]:
         return (False, cut.size) if cut.reached else (True, cut.loss)
 
-    scales = norm_scales(problem.model, problem.prompts) if problem.norms == "frozen" else None
+    scales = problem.norm_scales()
     cutter = Cutter(problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales)
     best = min(sweep, key=lambda trained: rank(cutter.cut(NodeScores(trained.scores), whole_curve=False)))
     weakest = min(sweep, key=lambda trained: trained.factor)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from faithcheck_circuits.plain.config import PlainConfig
+from faithcheck_circuits.transformer.topk import largest
 
 ByName = Mapping[str, Tensor]
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"gelu": F.gelu, "relu": F.relu}
@@ -37,9 +38,9 @@ class Pass:
         if self.config.context is not None:
             x = x + self.tensors["position"][: tokens.shape[-1]]
         for layer in range(self.config.layers):
-            x = largest(x, self.config.topk("resid_pre"))
+            x = largest(x, self.config.topk("resid_pre"), dim=-1)
             x = x + self._attention(layer, x)
-            x = largest(x, self.config.topk("resid_mid"))
+            x = largest(x, self.config.topk("resid_mid"), dim=-1)
             x = x + self._mlp(layer, x)
         return x
 
@@ -86,7 +87,7 @@ class Pass:
 
     def _site(self, layer: int, kind: str, value: Tensor) -> Tensor:
         """The site's nodes after activation top-k and the intervention x <- m x + (1 - m) b."""
-        name, x = f"{layer}.{kind}", largest(value, self.config.topk(kind))
+        name, x = f"{layer}.{kind}", largest(value, self.config.topk(kind), dim=-1)
         self._keep(name, x)
         mask, baseline = self.masks.get(name), self.baselines.get(name)
         if mask is None:
@@ -97,15 +98,6 @@ class Pass:
     def _keep(self, name: str, value: Tensor) -> None:
         if name in self.capture:
             self.captured[name] = value
-
-
-def largest(x: Tensor, share: float | None) -> Tensor:
-    """Activation top-k (Gao et al. 2025): zero all but the max(1, int(share * nodes)) largest values by magnitude, of
-    float[..., node]."""
-    if share is None:
-        return x
-    index = x.abs().topk(max(1, int(share * x.shape[-1])), dim=-1).indices
-    return torch.zeros_like(x).scatter(-1, index, x.gather(-1, index))
 
 
 def _lead(value: Tensor, dims: int) -> Tensor:

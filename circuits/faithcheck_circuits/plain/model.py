@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from faithcheck.model import Run, Tokenizer
+from faithcheck.run_names import check_names
 from faithcheck_circuits.plain.config import PlainConfig
 from faithcheck_circuits.plain.forward import Pass
-from faithcheck_circuits.transformer.sites import check_names, sites_of
+from faithcheck_circuits.transformer.sites import sites_of
 from faithcheck_circuits.transformer.weights import count_edges, fingerprint, permuted
 
 
@@ -42,7 +43,7 @@ class PlainTransformer:
         capture: Sequence[str] = (),
     ) -> Run:
         """See `faithcheck.model.Model.run`. Raises ValueError for more positions than have an embedding, too."""
-        check_names(self.name, self.sites, self.config, (masks, baselines, norm_scales), capture)
+        check_names(self, masks, baselines, norm_scales, capture)
         if self.config.context is not None and tokens.shape[-1] > self.config.context:
             raise ValueError(f"{self.name} has {self.config.context} positions, got prompts of {tokens.shape[-1]}")
         tokens = tokens if tokens.dim() == 3 else tokens[None]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from faithcheck.errors import Location, UserError
+from faithcheck.errors import Location, UserError, first_line
+from faithcheck.tensor_file import load_without_code
 
 FILES = ("model.safetensors", "pytorch_model.bin", "sparse_model.bin")
 """In the order of preference; the last is the sparse model of a bridge checkpoint, beside its bridges."""
@@ -44,9 +43,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _torch(path: Path) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of pickles by hand, which are refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
+        return load_without_code(path)
     except pickle.UnpicklingError:
         raise UserError(
             "is damaged, or a pickle of more than tensors, which is never executed; save the state dict alone, as "
@@ -54,5 +51,4 @@ def _torch(path: Path) -> Any:
             Location(str(path)),
         ) from None
     except Exception as error:  # torch raises whatever a damaged archive leads to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"is damaged and cannot be read: {reason}", Location(str(path))) from None
+        raise UserError(f"is damaged and cannot be read: {first_line(error)}", Location(str(path))) from None

@@ -14,6 +14,7 @@ from faithcheck_circuits.transformer.columns import Answers, at_columns
 from faithcheck_circuits.transformer.levers import Levers, levers_of
 from faithcheck_circuits.transformer.masked import masked_logits, trains_masks
 from faithcheck_circuits.transformer.network import Network, Stream
+from faithcheck_circuits.transformer.topk import largest
 
 
 class Pass:
@@ -57,7 +58,7 @@ class Pass:
 
     def at_site(self, name: str, value: Tensor) -> Tensor:
         """The site's nodes after activation top-k and the intervention x <- m x + (1 - m) b."""
-        x = self.network.select(name, _activation_topk(value, self.network.config.activation_topk))
+        x = self.network.select(name, largest(value, self.network.config.activation_topk, dim=1))
         self.keep(name, x)
         mask, baseline = self.levers.masks.get(name), self.levers.baselines.get(name)
         if mask is None:
@@ -148,11 +149,3 @@ def _finished(run: Pass, logits: Tensor, answers: Answers | None, vocab: Tensor 
     if answers is None:
         return run.columns.spread(logits.transpose(1, 2))
     return logits if answers.of_prompt is None else logits.index_select(1, answers.of_prompt)
-
-
-def _activation_topk(x: Tensor, share: float | None) -> Tensor:
-    """Zero all but the largest max(1, int(share * nodes)) values by magnitude, of float[member, node, column]."""
-    if share is None:
-        return x
-    index = x.abs().topk(max(1, int(share * x.shape[1])), dim=1).indices
-    return torch.zeros_like(x).scatter(1, index, x.gather(1, index))

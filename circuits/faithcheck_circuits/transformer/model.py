@@ -10,11 +10,12 @@ from torch import Tensor
 
 from faithcheck.ablation import Ablation
 from faithcheck.model import Run, Site, Tokenizer
+from faithcheck.run_names import check_names
 from faithcheck_circuits.transformer.config import Config
 from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network
 from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
-from faithcheck_circuits.transformer.sites import check_names, sites_of
+from faithcheck_circuits.transformer.sites import sites_of
 from faithcheck_circuits.transformer.weights import count_edges, fingerprint, permuted
 
 
@@ -52,7 +53,7 @@ class _Runnable:
         capture: Sequence[str] = (),
     ) -> Run:
         """See `faithcheck.model.Model.run`."""
-        check_names(self.name, self.sites, self.config, (masks, baselines, norm_scales), capture)
+        check_names(self, masks, baselines, norm_scales, capture)
         with nullcontext() if self.trainable else torch.no_grad():
             return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
 
@@ -90,7 +91,7 @@ class SparseTransformer(_Runnable):
                 f"a restricted model leaves ablated nodes out; {ablation.kind} ablation needs the whole one"
             )
         masks = {site: torch.atleast_2d(kept) for site, kept in keep.items()}
-        check_names(self.name, self.sites, self.config, (masks, None, None), ())
+        check_names(self, masks)
         missing = sorted(set(self.sites) - set(masks))
         if missing:
             raise ValueError(f"keep does not name {', '.join(missing)}")

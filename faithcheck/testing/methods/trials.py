@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faithcheck.bench import Bench
 from faithcheck.method import Problem
+from faithcheck.task_state import plain_errors
 from faithcheck.testing.methods.surroundings import surroundings
 from faithcheck.testing.methods.watched import Log, Watched
 from faithcheck.testing.tiny.model import TinyModel
@@ -47,11 +48,11 @@ def tried(what: str, bench: Bench, problems: Sequence[Problem], work: Work) -> T
     failure: Exception | None = None
     touched: list[str] = []
     try:
-        with surroundings(next(_global_seeds)) as touched:
+        with plain_errors(), surroundings(next(_global_seeds)) as touched:
             given = work([replace(problem, model=watched[id(problem.model)]) for problem in problems])
             found = list(given) if isinstance(given, Iterable) else [given]
-    except (Exception, SystemExit) as error:
-        failure = error if isinstance(error, Exception) else RuntimeError(f"called sys.exit({error.code!r})")
+    except Exception as error:
+        failure = error
     after = [_state(model) for model in models.values()]
     altered = [difference for was, now in zip(before, after, strict=True) for difference in _differences(was, now)]
     return Trial(what, bench, problems, found, failure, log, altered, touched)

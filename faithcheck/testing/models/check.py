@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from faithcheck.plugins import one_line
+from faithcheck.run_names import missing_parts
 from faithcheck.testing.broken import Broken, complaint
 from faithcheck.testing.models import declaration, gradients, interventions, optional, runs
 from faithcheck.testing.models.probe import Probe, broken_by
@@ -24,7 +25,7 @@ def check_model(model: object, *, tokens: Tensor | None = None) -> None:
     causes it.
     """
     __tracebackhide__ = True
-    missing = declaration.missing_parts(model)
+    missing = missing_parts(model)
     name = getattr(model, "name", None) or type(model).__name__
     if missing:
         raise AssertionError(f"{name} is no model: it lacks {', '.join(missing)} (see faithcheck.model.Model)")

@@ -11,11 +11,6 @@ from faithcheck.model import SITE_KINDS, Model, Site
 from faithcheck.testing.models.probe import Fault, Probe
 
 HEADED = ("attn_q", "attn_k", "attn_v")
-PARTS = ("name", "fingerprint", "device", "dtype", "sites", "norms", "tokenizer", "run")
-
-
-def missing_parts(model: object) -> list[str]:
-    return [part for part in PARTS if not hasattr(model, part)]
 
 
 def declares_its_sites(probe: Probe) -> Iterator[Fault]:

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from faithcheck.model import Site
+from faithcheck.run_names import Named, check_names
 
 ByName = Mapping[str, Tensor]
-
-
-class Places(Protocol):
-    """What of a model the levers have to know."""
-
-    name: str
-    sites: dict[str, Site]
-    norms: Sequence[str]
 
 
 class Levers:
@@ -27,17 +18,11 @@ class Levers:
     Raises ValueError for an unknown name, or a mask or baseline whose last axis is not the site's size.
     """
 
-    def __init__(self, model: Places, masks: ByName, baselines: ByName, norm_scales: ByName, capture: Sequence[str]):
+    def __init__(self, model: Named, masks: ByName, baselines: ByName, norm_scales: ByName, capture: Sequence[str]):
         self.masks, self.baselines, self.norm_scales = masks, baselines, norm_scales
         self._wanted = set(capture)
         self.captured: dict[str, Tensor] = {}
-        patterns = {f"{site.layer}.attn_pattern" for site in model.sites.values()}
-        _refuse_unknown([*masks, *baselines], model.sites, f"{model.name} has no site")
-        _refuse_unknown(norm_scales, model.norms, f"{model.name} has no norm")
-        _refuse_unknown(capture, {*model.sites, *model.norms, *patterns}, f"{model.name} has no site, norm or pattern")
-        for name, value in [*masks.items(), *baselines.items()]:
-            if value.shape[-1] != model.sites[name].size:
-                raise ValueError(f"{name} has {model.sites[name].size} nodes, got {value.shape[-1]}")
+        check_names(model, masks, baselines, norm_scales, capture)
 
     def site(self, name: str, x: Tensor) -> Tensor:
         """x <- m x + (1 - m) b at a site, for x float[member, prompt, pos, node]; x is what is captured there."""
@@ -59,9 +44,3 @@ class Levers:
     def keep(self, name: str, value: Tensor) -> None:
         if name in self._wanted:
             self.captured[name] = value
-
-
-def _refuse_unknown(names: Sequence[str] | ByName, known: object, what: str) -> None:
-    for name in names:
-        if name not in known:  # type: ignore[operator]
-            raise ValueError(f"{what} {name!r}")
