@@ -100,8 +100,7 @@ def _check_cases(run: Resolved, state: TaskState) -> list[Case]:
 def _given(run: Resolved, state: TaskState) -> Iterator[Event]:
     """The finished circuit under test."""
     assert run.circuit is not None
-    bench = replace(state.bench, norms=run.circuit.norms)
-    subject = Subject(bench, run.circuit)
+    bench, subject = state.bench, Subject(state.bench, run.circuit)
     state.subjects.append(subject)
     loss = float(subject.losses(subject.run("validation"), "validation").mean())
     key = case_key(run, bench.task.name, "circuit")
