@@ -158,7 +158,7 @@ def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
 
 
 def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
-    bench, made_on = subject.bench, subject.circuit.provenance.get("fingerprint")
+    bench, provenance = subject.bench, subject.circuit.provenance
     splits = {"test": "the task"}
     if getattr(check, "uses_shifts", False):
         splits |= {shift: f"the shift {shift}" for shift in bench.task.shifts}
@@ -166,8 +166,10 @@ def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
         units = len(bench.prompts(split).units.unique())
         if units < MINIMUM_UNITS:
             yield f"{what} has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
-    if made_on not in (None, bench.model.fingerprint):
+    if provenance.get("fingerprint") not in (None, bench.model.fingerprint):
         yield "the circuit was found on a model with other weights"
+    if provenance.get("task_sha256") not in (None, bench.task.fingerprint):
+        yield "the circuit was found on a task of this name with other prompts or answers"
 
 
 def _judge_method(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:

@@ -139,6 +139,16 @@ def test_a_circuit_of_a_method_that_is_not_here_is_still_tested(made, given, met
     assert found == metrics(made[0])
 
 
+@pytest.mark.parametrize(
+    ("changed", "remark"),
+    [({"fingerprint": "0" * 64}, "on a model with other weights"), ({"task_sha256": "0" * 64}, "with other prompts")],
+)
+def test_every_verdict_says_that_the_circuit_was_found_on_another_model_or_task(made, given, changed, remark):
+    _, result = given(provenance={**load_circuit(made[1]).provenance, **changed})
+    assert all(remark in check["reason"] for check in result["checks"])
+    assert not any(remark in check["reason"] for check in made[0]["checks"])
+
+
 def test_a_circuit_without_provenance_is_about_the_only_task_of_the_suite(made, given):
     _, result = given(tasks="pronoun", provenance={})
     assert metrics(result) == metrics(made[0])
