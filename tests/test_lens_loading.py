@@ -31,7 +31,9 @@ def tokenizer(template=None, unknown="[unk]"):
     made = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token=unknown))
     made.pre_tokenizer = Whitespace()
     if template:
-        made.post_processor = TemplateProcessing(single=template, special_tokens=[("[bos]", 1), ("[eos]", 2)])
+        made.post_processor = TemplateProcessing(
+            single=template, special_tokens=[("[pad]", 0), ("[bos]", 1), ("[eos]", 2)]
+        )
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=made, bos_token="[bos]", eos_token="[eos]", pad_token="[pad]", unk_token=unknown
     )
@@ -90,13 +92,30 @@ def test_text_is_read_by_the_models_own_tokenizer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("template", "start"), [("[bos] $A", [1]), ("[bos] $A [eos]", [1]), ("$A [eos]", []), ("$A", []), (None, [])]
+    ("template", "start"),
+    [
+        ("[bos] $A", [1]),
+        ("[bos] $A [eos]", [1]),
+        ("[pad] [bos] $A", [0, 1]),
+        ("[eos] $A", [2]),
+        ("$A [eos]", []),
+        ("$A", []),
+        (None, []),
+    ],
 )
-def test_text_starts_with_bos_where_the_tokenizer_puts_it_and_never_ends_with_eos(tmp_path, template, start):
+def test_text_starts_with_what_the_tokenizer_puts_there_and_never_ends_with_eos(tmp_path, template, start):
     folder, _ = saved(tmp_path, words=tokenizer(template))
     found = load_model(f"lens:{folder}").tokenizer
     assert found.encode("when Mia") == [*start, 4, 5]
     assert found.encode("when Mia plays")[: len(start) + 2] == found.encode("when Mia")
+
+
+def test_a_word_whose_token_the_model_has_no_embedding_for_is_refused_by_name(tmp_path):
+    folder, _ = saved(tmp_path, words=tokenizer(), vocab_size=9)
+    found = load_model(f"lens:{folder}").tokenizer
+    assert found.encode("when she") == [4, 8]
+    with pytest.raises(ValueError, match="'he' is token 9 of its tokenizer, the model knows 9"):
+        found.encode("when he")
 
 
 def test_a_checkpoint_without_a_tokenizer_reads_token_ids(tmp_path):

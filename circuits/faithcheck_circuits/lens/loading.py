@@ -54,4 +54,4 @@ def _tokenizer(name: str, label: str, is_local: bool, vocabulary: int) -> Tokeni
         found = AutoTokenizer.from_pretrained(name, trust_remote_code=False, local_files_only=is_local)
     except Exception as error:
         raise UserError(f"{label}: its tokenizer cannot be loaded: {first_line(error)}") from error
-    return CheckpointTokenizer(found)
+    return CheckpointTokenizer(found, vocabulary)
