@@ -327,3 +327,15 @@ def test_shuffled_permutes_the_values_of_each_tensor():
     tied = one.source.tensors
     assert torch.equal(tied["transformer.wte.weight"], tied["lm_head.weight"])
     assert_close(model.run(tokens).logits[0], plain("gpt2")(tokens).logits)
+
+
+def test_a_shuffled_model_from_which_the_trial_could_learn_nothing_is_a_model_all_the_same():
+    # Nothing is written to channel 0, which the last norm multiplies by 1e9: shuffled, the soft cap gives nothing but 5.
+    network = random_network(configuration("gemma2", final_logit_softcapping=5.0, tie_word_embeddings=False))
+    network.model.embed_tokens.weight[:, 0] = 0.0
+    for block in network.model.layers:
+        block.post_attention_layernorm.weight[0] = block.post_feedforward_layernorm.weight[0] = -1.0
+    network.model.norm.weight[0] = 1e9
+    model, (tokens, _) = lens_of(network), prompts()
+    assert model.run(tokens).logits.abs().max() < 5.0
+    assert (model.shuffled(0).run(tokens).logits.abs() == 5.0).all()
