@@ -87,8 +87,14 @@ def test_text_is_read_by_the_models_own_tokenizer(tmp_path):
     found = load_model(f"lens:{folder}").tokenizer
     assert found.encode("when Mia plays") == [4, 5, 7]
     assert found.decode([4, 5, 7]) == "when Mia plays"
-    with pytest.raises(ValueError, match="does not know a word"):
+    with pytest.raises(ValueError, match="does not know 'Ada'"):
         found.encode("when Ada plays")
+
+
+def test_a_word_at_which_a_tokenizer_without_an_unknown_token_raises_is_named(tmp_path):
+    folder, _ = saved(tmp_path, words=tokenizer(unknown=None))
+    with pytest.raises(ValueError, match="does not know 'Ada'"):
+        load_model(f"lens:{folder}").tokenizer.encode("when Ada plays")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +336,7 @@ def test_shuffled_permutes_the_values_of_each_tensor():
 
 
 def test_a_shuffled_model_from_which_the_trial_could_learn_nothing_is_a_model_all_the_same():
-    # Nothing is written to channel 0, which the last norm multiplies by 1e9: shuffled, the soft cap gives nothing but 5.
+    # Nothing is written to channel 0, which the last norm multiplies by 1e9; shuffled, the soft cap gives only 5.
     network = random_network(configuration("gemma2", final_logit_softcapping=5.0, tie_word_embeddings=False))
     network.model.embed_tokens.weight[:, 0] = 0.0
     for block in network.model.layers:

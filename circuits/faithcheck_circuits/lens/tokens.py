@@ -19,18 +19,24 @@ class CheckpointTokenizer:
         self._start = _start_of_text(tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Raises ValueError where the tokenizer knows no token for a part of the text, or the model not the token."""
-        try:
-            tokens = self._tokenizer.encode(text, add_special_tokens=False)
-        except Exception as error:  # tokenizers raises a bare Exception for a word that it does not know
-            raise ValueError(f"the model's tokenizer cannot read it: {error}") from error
-        if self._tokenizer.unk_token_id in tokens or (text.strip() and not tokens):
-            raise ValueError("the model's tokenizer does not know a word of it")
+        """Raises ValueError naming a word that the tokenizer has no token for, or the model no embedding."""
+        tokens = self._known(text)
+        if tokens is None:
+            word = next((word for word in text.split() if self._known(word) is None), text)
+            raise ValueError(f"the model's tokenizer does not know {word!r}")
         for token in tokens:
             if token >= self._vocabulary:
                 word = self.decode([token])
                 raise ValueError(f"{word!r} is token {token} of its tokenizer, the model knows {self._vocabulary}")
         return [*self._start, *tokens]
+
+    def _known(self, text: str) -> list[int] | None:
+        """The tokens of the text alone, None where it has something that the tokenizer has no token for."""
+        try:
+            tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        except Exception:  # tokenizers raises a bare Exception for a word that it does not know
+            return None
+        return None if self._tokenizer.unk_token_id in tokens or (text.strip() and not tokens) else tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(tokens)))
