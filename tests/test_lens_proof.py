@@ -84,3 +84,38 @@ def test_a_hook_point_that_changes_what_it_is_given_is_refused(table, name):
     points[name] = Half(points[name])
     with pytest.raises(UserError, match="all-on masks and its own norm scales change the model"):
         proved(model, "llama")
+
+
+class Squared:
+    """A hook point at which a mask of m acts as one of m squared: nothing changes where it is 0 or 1."""
+
+    def __init__(self, point):
+        self._point, self.remove_hooks = point, point.remove_hooks
+
+    def add_hook(self, function):
+        def squared(value, hook):
+            given = function(value, hook=hook)
+            return None if given is None else given * given / value
+
+        self._point.add_hook(squared)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("0.attn_v", "0.attn_out is not made of values under the pattern"),
+        ("1.attn_out", "are not what is added to the residual stream"),
+        ("0.mlp_out", "are not what is added to the residual stream"),
+    ],
+)
+def test_a_hook_point_at_which_masks_do_something_else_than_masks_is_refused(name, says):
+    model = lens_of(copy.deepcopy(plain("llama")), "theirs")
+    model._points.sites[name] = Squared(model._points.sites[name])
+    with pytest.raises(UserError, match=says):
+        proved(model, "llama")
+
+
+def test_a_model_whose_tokens_see_what_comes_after_them_is_refused():
+    network = random_network(configuration("gemma3", use_bidirectional_attention=True))
+    with pytest.raises(UserError, match="a token changes the logits before it"):
+        lens_of(network)

@@ -164,6 +164,14 @@ BAD = {
         with_state(**{FC: None}),
         BIN + r"tensor 'blocks\.1\.mlp\.c_fc\.weight' is missing; config\.json promises one of shape \[24, 16\]",
     ),
+    "names with a prefix": (
+        lambda f: torch.save({f"module.{n}": t for n, t in state_of(config_of()).items()}, f / "pytorch_model.bin"),
+        BIN + r"tensor 'wte\.weight' is missing; .*; there is 'module\.wte\.weight'",
+    ),
+    "a tensor without values": (
+        with_state(ln_f__weight=torch.empty(16, device="meta")),
+        BIN + r"tensor 'ln_f\.weight' is without values \(meta\), expected floating-point numbers",
+    ),
     "a missing bias": (
         with_state(blocks__0__attn__c_attn__bias=None),
         BIN + r"tensor 'blocks\.0\.attn\.c_attn\.bias' is mi",

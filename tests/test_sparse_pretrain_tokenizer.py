@@ -58,6 +58,16 @@ def test_a_tokenizer_json_is_used(tmp_path):
     assert tokenizer.encode("When Mia") == [3, 1]  # the file says lower case
     assert tokenizer.decode([3, 1, 4]) == "when mia ran"
     assert answer_token(tokenizer, "when mia ran", "she") == 6
+
+
+def test_a_text_is_neither_filled_up_nor_cut_to_the_length_that_a_tokenizer_json_was_saved_with(tmp_path):
+    folder = write(tmp_path, config_of(), state_of(config_of()))
+    words = word_tokenizer(NAMES)
+    words.enable_padding(length=3, pad_id=1, pad_token="mia")
+    words.enable_truncation(2)
+    words.save(str(folder / "tokenizer.json"))
+    tokenizer = load_model(f"sparse_pretrain:{folder}").tokenizer
+    assert [tokenizer.encode(text) for text in ("when", "when mia ran")] == [[3], [3, 1, 4]]
     assert pickle.loads(pickle.dumps(tokenizer)).encode("leo") == [2]
 
 

@@ -37,20 +37,30 @@ def build(source: Source, tokenizer: Tokenizer) -> LensModel:
 
 
 def _built(source: Source, tokenizer: Tokenizer) -> LensModel:
-    from transformer_lens.model_bridge.sources import build_bridge_from_module
-
     probe = _probe(source)
     with torch.no_grad():
         expected = source.network(input_ids=probe, use_cache=False).logits
+    model, points = _with_points(source, tokenizer)
+    prove(model, points, probe, expected)
+    return model
+
+
+def rebuild(source: Source, tokenizer: Tokenizer) -> LensModel:
+    """As `build`, for other weights of an architecture that was tried out: what the trial finds must not depend on
+    weights, and with some it cannot be seen, as where all that a soft cap lets through is the cap."""
+    return _with_points(source, tokenizer)[0]
+
+
+def _with_points(source: Source, tokenizer: Tokenizer) -> tuple[LensModel, Points]:
+    from transformer_lens.model_bridge.sources import build_bridge_from_module
+
     bridge = build_bridge_from_module(
         source.network, source.architecture, hf_config=source.config, model_name=source.name
     ).eval()
     for module in bridge.modules():  # it makes parameters of its own where queries, keys and values are one matrix
         module.requires_grad_(False)
     points = Points(bridge, source.name)
-    model = LensModel(source, bridge, points, _sites(bridge, points, probe), tokenizer)
-    prove(model, points, probe, expected)
-    return model
+    return LensModel(source, bridge, points, _sites(bridge, points, _probe(source)), tokenizer), points
 
 
 def _refuse(source: Source) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from faithcheck.errors import UserError, first_line
 
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from faithcheck_circuits.lens.model import LensModel
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-_NAMED = 3
-"""Weights that an error names."""
 
 
 def load_lens_model(name_or_dir: str, device: str) -> LensModel:
     """See `faithcheck_circuits.lens.load`."""
     _require_extra()
     from faithcheck_circuits.lens.building import build
+    from faithcheck_circuits.lens.checkpoint import network_of
     from faithcheck_circuits.lens.source import Source
 
     directory = Path(name_or_dir).expanduser()
@@ -29,7 +28,7 @@ def load_lens_model(name_or_dir: str, device: str) -> LensModel:
         raise UserError(f"lens:{name_or_dir}: no such directory")
     label = f"lens:{directory.resolve().name if is_local else name_or_dir}"
     place = str(directory) if is_local else name_or_dir
-    source = Source.of(label, _network(place, label, is_local).to(device))
+    source = Source.of(label, network_of(place, label, is_local).to(device))
     return build(source, _tokenizer(place, label, is_local, source.vocabulary))
 
 
@@ -41,36 +40,6 @@ def _require_extra() -> None:
         raise UserError(needed if error.name == "transformer_lens" else f"{needed} ({error})") from error
     if not hasattr(sources, "build_bridge_from_module"):
         raise UserError(f"{needed} (this one is too old)")
-
-
-def _network(name: str, label: str, is_local: bool) -> Any:
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    try:
-        network, report = AutoModelForCausalLM.from_pretrained(
-            name,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=is_local,
-            attn_implementation="eager",
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise UserError(_why(error, label, is_local)) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        names = ", ".join(missing[:_NAMED]) + (" ..." if len(missing) > _NAMED else "")
-        raise UserError(f"{label}: the checkpoint lacks {len(missing)} of the model's weights: {names}")
-    return network
-
-
-def _why(error: Exception, label: str, is_local: bool) -> str:
-    reason = first_line(error)
-    if not is_local:
-        return f"{label}: no such directory, and not to be had from the Hugging Face hub: {reason}"
-    return f"{label}: no causal language model with safetensors weights can be loaded from there: {reason}"
 
 
 def _tokenizer(name: str, label: str, is_local: bool, vocabulary: int) -> Tokenizer:
@@ -85,4 +54,4 @@ def _tokenizer(name: str, label: str, is_local: bool, vocabulary: int) -> Tokeni
         found = AutoTokenizer.from_pretrained(name, trust_remote_code=False, local_files_only=is_local)
     except Exception as error:
         raise UserError(f"{label}: its tokenizer cannot be loaded: {first_line(error)}") from error
-    return CheckpointTokenizer(found)
+    return CheckpointTokenizer(found, vocabulary)

@@ -66,9 +66,9 @@ class LensModel:
 
     def shuffled(self, seed: int) -> LensModel:
         """The same architecture with every tensor's values permuted within the tensor; tied tensors stay tied."""
-        from faithcheck_circuits.lens.building import build
+        from faithcheck_circuits.lens.building import rebuild
 
-        return build(self.source.shuffled(seed), self.tokenizer)
+        return rebuild(self.source.shuffled(seed), self.tokenizer)
 
     def forward(self, tokens: Tensor, hooks: Sequence[tuple[Any, Any]]) -> Tensor:
         with hooked(hooks), warnings.catch_warnings():

@@ -61,8 +61,17 @@ class Source:
 
     @cached_property
     def context(self) -> int:
-        """The most tokens that a prompt may have."""
-        return int(getattr(self.config.get_text_config(), "max_position_embeddings", None) or sys.maxsize)
+        """The most tokens that a prompt may have.
+
+        With rotary positions of two lengths (LongRoPE) those of the shorter: past it, the longest prompt of a batch
+        changes what the others compute.
+        """
+        config = self.config.get_text_config()
+        longest = getattr(config, "max_position_embeddings", None) or sys.maxsize
+        rotary = getattr(config, "rope_parameters", None) or {}
+        if rotary.get("rope_type") == "longrope":
+            longest = getattr(config, "original_max_position_embeddings", None) or longest
+        return int(longest)
 
     def shuffled(self, seed: int) -> Source:
         """Every tensor's values permuted within it, in an order that the seed, its first name and its size decide."""

@@ -18,4 +18,4 @@ def sparse_pretrain(path: str | Path, device: str = "cpu") -> SparseTransformer 
     """
     from faithcheck_circuits.published.checkpoint import load
 
-    return load(Path(path), device)
+    return load(Path(path).expanduser(), device)

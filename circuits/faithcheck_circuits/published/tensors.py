@@ -53,9 +53,10 @@ def _taken(left: dict[str, Tensor], name: str, shape: Shape, file: Path) -> Tens
     """The tensor `name`, taken out of `left`."""
     place = Location(str(file))
     if name not in left:
-        raise UserError(f"tensor {name!r} is missing; config.json promises one of shape {list(shape)}", place)
+        like = next((f"; there is {other!r}" for other in left if other.endswith(f".{name}")), "")
+        raise UserError(f"tensor {name!r} is missing; config.json promises one of shape {list(shape)}{like}", place)
     tensor = left.pop(name)
-    if tensor.layout != torch.strided or tensor.dtype not in FLOATS:
+    if tensor.layout != torch.strided or tensor.dtype not in FLOATS or tensor.is_meta:
         raise UserError(f"tensor {name!r} is {_kind(tensor)}, expected floating-point numbers", place)
     if tuple(tensor.shape) != shape:
         raise UserError(f"tensor {name!r} has shape {list(tensor.shape)}, expected {list(shape)}", place)
@@ -66,6 +67,8 @@ def _taken(left: dict[str, Tensor], name: str, shape: Shape, file: Path) -> Tens
 
 
 def _kind(tensor: Tensor) -> str:
+    if tensor.is_meta:
+        return "without values (meta)"
     return " ".join(str(part).removeprefix("torch.") for part in (tensor.layout, tensor.dtype) if part != torch.strided)
 
 

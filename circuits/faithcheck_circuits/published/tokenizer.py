@@ -14,10 +14,12 @@ FILE = "tokenizer.json"
 
 
 class FileTokenizer:
-    """A Hugging Face tokenizer, without the special tokens that it would put around a text."""
+    """A Hugging Face tokenizer, without what it would put around a text or cut off it."""
 
     def __init__(self, tokenizer: Any, vocabulary: int):
         self._tokenizer, self._vocabulary = tokenizer, vocabulary
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
         unknown = getattr(tokenizer.model, "unk_token", None)
         self._unknown = None if unknown is None else tokenizer.token_to_id(unknown)
 
