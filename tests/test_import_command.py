@@ -32,7 +32,7 @@ def run(*args):
 def test_it_writes_a_circuit_file_and_prints_one_line_that_says_how_to_test_it(folder, capsys):
     assert run("found.json") == 0
     line = (
-        "3 nodes at 2 sites: wrote found.circuit.safetensors; test it: faithcheck run quick --model model.py:tiny "
+        "3 nodes at 2 sites, zero ablation: wrote found.circuit.safetensors; test it: faithcheck run quick --model model.py:tiny "
         "--circuit found.circuit.safetensors --set 'tasks=[TASK]'\n"
     )
     assert capsys.readouterr().out == line
@@ -44,6 +44,8 @@ def test_it_writes_a_circuit_file_and_prints_one_line_that_says_how_to_test_it(f
 def test_the_circuit_says_where_it_is_from(folder):
     from small_models import small_model
 
+    from faithcheck.task import load_task
+
     assert run("found.json", "--task", "pronoun", "--norms", "frozen", "--out", "new/folder/c.safetensors") == 0
     circuit = load_circuit(Path("new/folder/c.safetensors"))
     assert circuit.norms == "frozen"
@@ -53,6 +55,7 @@ def test_the_circuit_says_where_it_is_from(folder):
         "model": "plain 0",
         "fingerprint": small_model().fingerprint,
         "task": "pronoun",
+        "task_sha256": load_task("pronoun").fingerprint,
     }
     circuit.check_fits(small_model())
 
