@@ -32,8 +32,8 @@ def run(*args):
 def test_it_writes_a_circuit_file_and_prints_one_line_that_says_how_to_test_it(folder, capsys):
     assert run("found.json") == 0
     line = (
-        "3 nodes at 2 sites, zero ablation: wrote found.circuit.safetensors; test it: faithcheck run quick --model model.py:tiny "
-        "--circuit found.circuit.safetensors --set 'tasks=[TASK]'\n"
+        "3 nodes at 2 sites, zero ablation: wrote found.circuit.safetensors; test it: faithcheck run quick "
+        "--model model.py:tiny --circuit found.circuit.safetensors --set 'tasks=[TASK]'\n"
     )
     assert capsys.readouterr().out == line
     circuit = load_circuit(Path("found.circuit.safetensors"))
