@@ -44,12 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPlugin as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 3
-    except Exception:
-        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
-        return 3
     except KeyboardInterrupt as stop:
         print(visible(f"faithcheck: interrupted{f'; {stop}' if str(stop) else ''}"), file=sys.stderr)  # noqa: T201
         return 130
+    except BaseException:  # whatever a plugin raises, its own exit code is none of ours
+        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
+        return 3
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from faithcheck.baselines import measured
@@ -20,9 +21,10 @@ from faithcheck.judging import Finding
 from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem, extract_many
+from faithcheck.plain_errors import plain_errors
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
-from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
 
 
@@ -38,6 +40,8 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
     """Run the method on the task and on these seeds' controls; cut circuits from what it returns."""
     if state.broken is not None:
         return [], "skipped: an earlier extraction failed"
+    if state.lost is not None:
+        return [], "skipped: the circuit cannot be run"
     events: list[Event] = []
     try:
         with plain_errors():
@@ -58,13 +62,14 @@ def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int], even
     )
     outcomes = []
     for seed, (own, controls) in zip(seeds, asked, strict=True):
-        scores = [next(found) for _ in own]
-        cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
-        for check, control, extraction in controls:
-            _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
-        if run.circuit is None:
-            events.append(_found(run, state, seed, cuts[0], scores[0]))
-            outcomes.append(cuts[0])
+        with at_most(run.time_limit * (len(own) + len(controls)), "the model, while circuits were cut,"):
+            scores = [next(found) for _ in own]
+            cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
+            for check, control, extraction in controls:
+                _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
+            if run.circuit is None:
+                events.append(_found(run, state, seed, cuts[0], scores[0]))
+                outcomes.append(cuts[0])
     return _outcome(outcomes) if outcomes else "extracted for the controls"
 
 
@@ -100,7 +105,7 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
     """What the method returns; RuntimeError where it changed a model, ValueError where it returns too few or many."""
     assert run.method is not None
     bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
-    before = [behaviour(bench, model) for model in lent]
+    before, shown = [behaviour(bench, model) for model in lent], [_shown(problem) for problem in problems]
     state.changed = True  # until it is known, also where the method or the model raises
     try:
         with at_most(run.time_limit * len(problems), "the method"):
@@ -111,9 +116,27 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
     if not all(_same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
         raise RuntimeError("the method changed the model of a control that it was given")
+    if not all(_alike(_shown(problem), was) for problem, was in zip(problems, shown, strict=True)):
+        raise RuntimeError("the method changed the prompts or the means that it was given")
     if len(found) != len(problems):
         raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
+    for scores in found:
+        if not isinstance(scores, NodeScores):
+            raise TypeError(f"the method returned a {type(scores).__name__}, not NodeScores")
     return found
+
+
+def _shown(problem: Problem) -> dict[str, Tensor]:
+    """Copies of all tensors that a problem has beside its model."""
+    prompts, means = problem.prompts, problem.ablation.means or {}
+    plain = {name: value for name, value in vars(prompts).items() if isinstance(value, Tensor)}
+    by_name = {"variables": prompts.variables, "roles": prompts.roles, "means": means}
+    nested = {f"{what} {name}": value for what, values in by_name.items() for name, value in values.items()}
+    return {name: value.clone() for name, value in (plain | nested).items()}
+
+
+def _alike(now: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> bool:
+    return now.keys() == before.keys() and all(torch.equal(now[name], value) for name, value in before.items())
 
 
 def _same(now: Tensor, before: Tensor) -> bool:
