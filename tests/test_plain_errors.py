@@ -18,6 +18,18 @@ def raises(error):
     raise error
 
 
+def stops_early():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise ValueError("stopped early") from None
+
+
+def wanders_off(folder):
+    os.chdir(folder)
+    raise ValueError("lost")
+
+
 ENDINGS = {
     "sys.exit": (lambda: sys.exit("bye"), r"called sys\.exit\('bye'\)"),
     "os._exit": (lambda: os._exit(0), r"called os\._exit\(0\)"),
@@ -43,10 +55,7 @@ def test_ctrl_c_stays_ctrl_c_though_a_plugin_makes_another_error_of_it():
     with pytest.raises(KeyboardInterrupt), plain_errors():
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), plain_errors(), plain_errors():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            raise ValueError("stopped early") from None
+        stops_early()
 
 
 def test_a_ctrl_c_of_before_does_not_count():
@@ -85,6 +94,5 @@ def test_a_forked_child_ends_as_it_likes():
 def test_everything_is_put_back(tmp_path):
     before = (os.getcwd(), os._exit, signal.getsignal(signal.SIGINT))
     with pytest.raises(ValueError, match="lost"), plain_errors():
-        os.chdir(tmp_path)
-        raise ValueError("lost")
+        wanders_off(tmp_path)
     assert (os.getcwd(), os._exit, signal.getsignal(signal.SIGINT)) == before
