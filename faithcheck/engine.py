@@ -24,12 +24,14 @@ from faithcheck.extraction import edges, extract, named
 from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
 from faithcheck.plain_errors import plain_errors
+from faithcheck.plugins import one_line
 from faithcheck.references import ResolvedCheck
 from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
+from faithcheck.untouched import Lent, glimpse, same
 from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8
@@ -65,10 +67,10 @@ def _started(run: Resolved, bench: Bench) -> TaskState:
     """What the model does on a task before anything is extracted; or the ERROR that running it came to."""
     try:
         with plain_errors(), at_most(run.time_limit, "the model"):
-            return TaskState(bench, _unfit(bench), behaviour(bench, bench.model))
+            return TaskState(bench, _unfit(bench), behaviour(bench, bench.model), glimpse(bench))
     except Exception as error:
         lost = crash("", bench.task.name, "the model failed on this task", error)
-        return TaskState(bench, None, torch.empty(0), lost=lost)
+        return TaskState(bench, None, torch.empty(0), torch.empty(0), lost=lost)
 
 
 def _unfit(bench: Bench) -> str | None:
@@ -143,6 +145,18 @@ def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Findin
         return replace(state.lost, check=name)
     if state.broken is not None and (resolved.is_method_scope or run.circuit is None or state.changed):
         return replace(state.broken, check=name)
+    lent = Lent(state.bench, state.subjects)
+    finding = _asked(run, state, resolved)
+    changed = _changed(run, state, lent)
+    if changed is not None:
+        reason = f"the check {name} changed {changed}; nothing after it can be judged on this task"
+        state.lost = finding = Finding(name, task, Verdict.ERROR, reason)
+    return finding
+
+
+def _asked(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
+    """What the check says, or the ERROR that asking it came to."""
+    name, task = resolved.check.name, state.bench.task.name
     limit = run.time_limit * max(1, len(state.subjects))
     try:
         with plain_errors(), at_most(limit, f"the check {name}"):
@@ -153,6 +167,15 @@ def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Findin
         return Finding(name, task, Verdict.NOT_APPLICABLE, str(error))
     except Exception as error:
         return crash(name, task, f"the check {name} crashed", error)
+
+
+def _changed(run: Resolved, state: TaskState, lent: Lent) -> str | None:
+    """What is not as it was before the check; the model: before anything was run on the task."""
+    try:
+        with plain_errors(), at_most(run.time_limit, "the model"):
+            return lent.changed() or (None if same(glimpse(state.bench), state.glimpse) else "the model")
+    except Exception as error:
+        return f"what it was lent ({one_line(error)})"
 
 
 def _judge_circuits(state: TaskState, resolved: ResolvedCheck) -> Finding:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
-
-import torch
-from torch import Tensor
 
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
@@ -26,6 +23,7 @@ from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
+from faithcheck.untouched import alike, contents, same
 
 
 @dataclass(frozen=True)
@@ -105,18 +103,20 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
     """What the method returns; RuntimeError where it changed a model, ValueError where it returns too few or many."""
     assert run.method is not None
     bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
-    before, shown = [behaviour(bench, model) for model in lent], [_shown(problem) for problem in problems]
+    before = [behaviour(bench, model) for model in lent]
+    shown = [contents(problem.prompts, problem.ablation.means) for problem in problems]
     state.changed = True  # until it is known, also where the method or the model raises
     try:
         with at_most(run.time_limit * len(problems), "the method"):
             found = extract_many(run.method.method, problems)
     finally:
-        state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
+        state.changed = not same(behaviour(bench, bench.model), state.behaviour)
     if state.changed:
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
-    if not all(_same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
+    if not all(same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
         raise RuntimeError("the method changed the model of a control that it was given")
-    if not all(_alike(_shown(problem), was) for problem, was in zip(problems, shown, strict=True)):
+    now = [contents(problem.prompts, problem.ablation.means) for problem in problems]
+    if not all(map(alike, now, shown)):
         raise RuntimeError("the method changed the prompts or the means that it was given")
     if len(found) != len(problems):
         raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
@@ -124,24 +124,6 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
         if not isinstance(scores, NodeScores):
             raise TypeError(f"the method returned a {type(scores).__name__}, not NodeScores")
     return found
-
-
-def _shown(problem: Problem) -> dict[str, Tensor]:
-    """Copies of all tensors that a problem has beside its model."""
-    prompts, means = problem.prompts, problem.ablation.means or {}
-    plain = {name: value for name, value in vars(prompts).items() if isinstance(value, Tensor)}
-    by_name = {"variables": prompts.variables, "roles": prompts.roles, "means": means}
-    nested = {f"{what} {name}": value for what, values in by_name.items() for name, value in values.items()}
-    return {name: value.clone() for name, value in (plain | nested).items()}
-
-
-def _alike(now: Mapping[str, Tensor], before: Mapping[str, Tensor]) -> bool:
-    return now.keys() == before.keys() and all(torch.equal(now[name], value) for name, value in before.items())
-
-
-def _same(now: Tensor, before: Tensor) -> bool:
-    """To the bit, NaN and NaN being the same: a model that gives NaN has not been changed by giving it again."""
-    return now.shape == before.shape and bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
 def _found(run: Resolved, state: TaskState, seed: int, cut: Cut, scores: NodeScores) -> CircuitFound:

@@ -242,6 +242,47 @@ class SharesMemory(BadSentence):
         return "a sentence"
 
 
+class Touches(SharesMemory):
+    """Measures what it should, and changes what it was lent."""
+
+    def measure(self, subject):
+        measurement = super().measure(subject)
+        self.touch(subject)
+        return replace(measurement, evidence={})
+
+
+class TouchesModel(Touches):
+    def touch(self, subject):
+        subject.bench.model.network.tensors["0.mlp_neuron.weight"][0] += 1
+
+
+class TouchesPrompts(Touches):
+    def touch(self, subject):
+        subject.bench.prompts("test").targets.fill_(0)
+
+
+class TouchesVariables(Touches):
+    def touch(self, subject):
+        subject.bench.prompts("validation").variables.clear()
+
+
+class TouchesCircuit(Touches):
+    def touch(self, subject):
+        subject.circuit.keep["0.attn_q"].fill_(False)
+
+
+class TouchesLogits(Touches):
+    def touch(self, subject):
+        subject.run().logits.sub_(1)
+
+
+class TouchesActivations(Touches):
+    """Of the model: the run is there, for the check before has asked for it."""
+
+    def touch(self, subject):
+        subject.bench.model_run("test").captured["0.mlp_neuron"].zero_()
+
+
 class BadEvidence(SharesMemory):
     def measure(self, subject):
         return replace(super().measure(subject), evidence={"a list": [1, 2]})

@@ -263,6 +263,35 @@ def test_a_check_that_raises_is_an_error_and_the_other_checks_go_on(suite, check
     assert "Traceback" in (out / error["details"]).read_text()
 
 
+TOUCHED = {
+    "TouchesModel": "the model",
+    "TouchesPrompts": "the prompts",
+    "TouchesVariables": "the prompts",
+    "TouchesCircuit": "the circuit",
+    "TouchesLogits": "the logits or activations that other checks share",
+    "TouchesActivations": "the logits or activations that other checks share",
+}
+
+
+@pytest.mark.parametrize("check", TOUCHED)
+def test_a_check_that_changes_what_it_was_lent_is_an_error_and_no_check_after_it_has_a_verdict(suite, check):
+    checks = f"node_roles, plugins.py:{check}, layernorm"
+    code, result, _ = run(suite(checks=checks), "--method", "full", "--seeds", "1")
+    assert code == 3
+    found = verdicts(result)
+    assert found == {"sufficiency": "FAIL", "node_roles": "PASS", "bad_check": "ERROR", "layernorm": "ERROR"}
+    reason = f"the check bad_check changed {TOUCHED[check]}; nothing after it can be judged on this task"
+    assert {c["reason"] for c in result["checks"] if c["verdict"] == "ERROR"} == {reason}
+
+
+def test_a_check_that_changes_the_prompts_of_a_task_leaves_the_other_task_its_verdicts(suite):
+    path = suite(tasks="questions, pronoun", checks="layernorm, plugins.py:TouchesPrompts")
+    code, result, _ = run(path, "--method", "full", "--seeds", "1")
+    assert code == 3
+    for task in ("questions", "pronoun"):
+        assert verdicts(result, task) == {"sufficiency": "FAIL", "layernorm": "PASS", "bad_check": "ERROR"}
+
+
 def test_evidence_that_shares_memory_is_saved(suite):
     code, result, _ = run(suite(checks="plugins.py:SharesMemory"), "--method", "full", "--seeds", "2")
     assert (code, verdicts(result)["bad_check"]) == (1, "PASS")
