@@ -57,7 +57,7 @@ def run_suite(
             on_event(event)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"what was finished is kept in {collector.finish(interrupted=True).out}") from None
-    except Exception:
+    except BaseException:
         collector.finish(interrupted=True)
         raise
     return collector.finish()

@@ -19,14 +19,21 @@ _TOKENS = 4096
 """About how many tokens are run at once."""
 
 
-def measured(ablation: Ablation, model: Model, prompts: PromptSet) -> Ablation:
+def measured(ablation: Ablation, model: Model, prompts: PromptSet | None) -> Ablation:
     """The ablation with the means of this model, over its own text or over `prompts`, at every position up to the last.
 
-    Raises UserError where the model has no text of its own, or a mean is no finite number.
+    prompts: the task's, None where there is no task. Raises UserError where the model has no text of its own or a mean
+    is no finite number, ValueError where a task mean has no prompts.
     """
     if not ablation.is_of_means:
         return ablation
-    means = _means(model, _texts(model) if ablation.kind == "mean" else _rows(prompts))
+    if ablation.kind == "mean":
+        rows = _texts(model)
+    elif prompts is not None:
+        rows = _rows(prompts)
+    else:
+        raise ValueError("task_mean ablation needs a task's prompts")
+    means = _means(model, rows)
     bad = next((site for site, mean in means.items() if not mean.isfinite().all()), None)
     if bad is not None:
         raise UserError(f"{ablation.kind} ablation: a mean activation of {model.name} at {bad} is not finite")

@@ -73,6 +73,16 @@ class Bench:
                 self._runs[split] = self.model.run(prompts.tokens, positions=prompts.positions, capture=capture)
         return self._runs[split]
 
+    @property
+    def lent_prompts(self) -> list[PromptSet]:
+        """Every set of prompts that was asked for so far."""
+        return list(self._prompts.values())
+
+    @property
+    def kept_runs(self) -> list[Run]:
+        """Every run of the full model that is kept to be asked for again."""
+        return list(self._runs.values())
+
     def resampling(self, split: str) -> Resampling:
         if split not in self._resampling:
             self._resampling[split] = Resampling(self.prompts(split).units.cpu().numpy())

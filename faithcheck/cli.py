@@ -44,12 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPlugin as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 3
-    except Exception:
-        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
-        return 3
     except KeyboardInterrupt as stop:
         print(visible(f"faithcheck: interrupted{f'; {stop}' if str(stop) else ''}"), file=sys.stderr)  # noqa: T201
         return 130
+    except BaseException:  # whatever a plugin raises, its own exit code is none of ours
+        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
+        return 3
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,6 +152,8 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from faithcheck.ablation import KINDS as ABLATIONS
+
     importing = commands.add_parser(
         "import",
         help="make a circuit file of a circuit that others publish",
@@ -163,6 +165,8 @@ def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     importing.add_argument("--task", metavar="NAME", help="the task that it is a circuit for: a name or a YAML file")
     importing.add_argument("--norms", choices=["live", "frozen"], default="live",
                            help="the norms that it was found with (default: live)")  # fmt: skip
+    importing.add_argument("--ablation", choices=ABLATIONS, default="zero",
+                           help="what it was found with in the place of what is left out (default: zero)")  # fmt: skip
     importing.add_argument("--out", metavar="FILE", help="where to write (default: <FILE's stem>.circuit.safetensors)")
     importing.set_defaults(command=_import)
 
@@ -245,7 +249,7 @@ def _train(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     from faithcheck.importing.command import run
 
-    return run(args.file, args.model, args.task, args.norms, args.out)
+    return run(args.file, args.model, args.task, args.norms, args.ablation, args.out)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
+import torch
+
 from faithcheck.allocator import give_back_freed_memory
 from faithcheck.bench import Bench
 from faithcheck.check import CircuitCheck, Measurement, MethodCheck
@@ -21,12 +23,15 @@ from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, Circ
 from faithcheck.extraction import edges, extract, named
 from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
+from faithcheck.plain_errors import plain_errors
+from faithcheck.plugins import one_line
 from faithcheck.references import ResolvedCheck
 from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
-from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
+from faithcheck.untouched import Lent, glimpse, same
 from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8
@@ -35,12 +40,12 @@ SEEDS_AT_ONCE = 8
 
 def execute(run: Resolved) -> Iterator[Event]:
     """Yields RunStarted, then for each case CaseStarted, what it found, and CaseFinished."""
-    states = [TaskState(bench, _unfit(bench), behaviour(bench, bench.model)) for bench in run.benches]
+    states = [_started(run, bench) for bench in run.benches]
     plan = {id(state): (_extractions(run, state), _check_cases(run, state)) for state in states}
     yield RunStarted([case for extract, check in plan.values() for case in (*extract, *check)])
     for state in states:
         extractions, checks = plan[id(state)]
-        if run.circuit is not None and state.unfit is None:
+        if run.circuit is not None and state.unfit is None and state.lost is None:
             yield from _given(run, state)
         for case, seeds in zip(extractions, _seeds_at_once(run), strict=False):
             yield from _timed(case, partial(extract, run, state, seeds))
@@ -56,6 +61,16 @@ def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[
     give_back_freed_memory()
     yield from events
     yield CaseFinished(case, time.perf_counter() - start, outcome)
+
+
+def _started(run: Resolved, bench: Bench) -> TaskState:
+    """What the model does on a task before anything is extracted; or the ERROR that running it came to."""
+    try:
+        with plain_errors(), at_most(run.time_limit, "the model"):
+            return TaskState(bench, _unfit(bench), behaviour(bench, bench.model), glimpse(bench))
+    except Exception as error:
+        lost = crash("", bench.task.name, "the model failed on this task", error)
+        return TaskState(bench, None, torch.empty(0), torch.empty(0), lost=lost)
 
 
 def _unfit(bench: Bench) -> str | None:
@@ -77,7 +92,7 @@ def _seeds_at_once(run: Resolved) -> list[Sequence[int]]:
 
 def _extractions(run: Resolved, state: TaskState) -> list[Case]:
     """The task's own extractions and the controls of the same seeds, which may share their batches."""
-    if run.method is None or state.unfit is not None:
+    if run.method is None or state.unfit is not None or state.lost is not None:
         return []
     method_scope = any(resolved.is_method_scope for resolved in run.checks)
     if run.circuit is not None and not method_scope:
@@ -97,14 +112,23 @@ def _check_cases(run: Resolved, state: TaskState) -> list[Case]:
     ]
 
 
-def _given(run: Resolved, state: TaskState) -> Iterator[Event]:
+def _given(run: Resolved, state: TaskState) -> list[Event]:
     """The finished circuit under test."""
+    try:
+        with plain_errors(), at_most(run.time_limit, "the circuit"):
+            return [_circuit(run, state)]
+    except Exception as error:
+        state.lost = crash("", state.bench.task.name, "the model failed on the circuit", error)
+        return []
+
+
+def _circuit(run: Resolved, state: TaskState) -> CircuitFound:
     assert run.circuit is not None
     bench, subject = state.bench, Subject(state.bench, run.circuit)
     state.subjects.append(subject)
     loss = float(subject.losses(subject.run("validation"), "validation").mean())
     key = case_key(run, bench.task.name, "circuit")
-    yield CircuitFound(bench.task.name, None, run.circuit, edges(bench, run.circuit), loss, subject.reached, key)
+    return CircuitFound(bench.task.name, None, run.circuit, edges(bench, run.circuit), loss, subject.reached, key)
 
 
 def _judge(run: Resolved, state: TaskState, resolved: ResolvedCheck, case: Case) -> tuple[list[Event], str]:
@@ -116,8 +140,22 @@ def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Findin
     name, task = resolved.check.name, state.bench.task.name
     if state.unfit is not None:
         return Finding(name, task, Verdict.NOT_APPLICABLE, state.unfit)
+    if state.lost is not None:
+        return replace(state.lost, check=name)
     if state.broken is not None and (resolved.is_method_scope or run.circuit is None or state.changed):
         return replace(state.broken, check=name)
+    lent = Lent(state.bench, state.subjects)
+    finding = _asked(run, state, resolved)
+    changed = _changed(run, state, lent)
+    if changed is not None:
+        reason = f"the check {name} changed {changed}; nothing after it can be judged on this task"
+        state.lost = finding = Finding(name, task, Verdict.ERROR, reason)
+    return finding
+
+
+def _asked(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
+    """What the check says, or the ERROR that asking it came to."""
+    name, task = resolved.check.name, state.bench.task.name
     limit = run.time_limit * max(1, len(state.subjects))
     try:
         with plain_errors(), at_most(limit, f"the check {name}"):
@@ -128,6 +166,15 @@ def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Findin
         return Finding(name, task, Verdict.NOT_APPLICABLE, str(error))
     except Exception as error:
         return crash(name, task, f"the check {name} crashed", error)
+
+
+def _changed(run: Resolved, state: TaskState, lent: Lent) -> str | None:
+    """What is not as it was before the check; the model: before anything was run on the task."""
+    try:
+        with plain_errors(), at_most(run.time_limit, "the model"):
+            return lent.changed() or (None if same(glimpse(state.bench), state.glimpse) else "the model")
+    except Exception as error:
+        return f"what it was lent ({one_line(error)})"
 
 
 def _judge_circuits(state: TaskState, resolved: ResolvedCheck) -> Finding:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from torch import Tensor
-
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
 from faithcheck.check import Control, Measurement, MethodCheck, Trial
@@ -20,10 +18,12 @@ from faithcheck.judging import Finding
 from faithcheck.keys import case_key
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem, extract_many
+from faithcheck.plain_errors import plain_errors
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
-from faithcheck.task_state import TaskState, behaviour, crash, plain_errors
+from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
+from faithcheck.untouched import alike, contents, same
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
     """Run the method on the task and on these seeds' controls; cut circuits from what it returns."""
     if state.broken is not None:
         return [], "skipped: an earlier extraction failed"
+    if state.lost is not None:
+        return [], "skipped: the circuit cannot be run"
     events: list[Event] = []
     try:
         with plain_errors():
@@ -58,13 +60,14 @@ def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int], even
     )
     outcomes = []
     for seed, (own, controls) in zip(seeds, asked, strict=True):
-        scores = [next(found) for _ in own]
-        cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
-        for check, control, extraction in controls:
-            _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
-        if run.circuit is None:
-            events.append(_found(run, state, seed, cuts[0], scores[0]))
-            outcomes.append(cuts[0])
+        with at_most(run.time_limit * (len(own) + len(controls)), "the model, while circuits were cut,"):
+            scores = [next(found) for _ in own]
+            cuts = [extraction.cutter.cut(s) for extraction, s in zip(own, scores, strict=True)]
+            for check, control, extraction in controls:
+                _tried(state, check, control, cuts[-1], extraction.cutter, next(found))
+            if run.circuit is None:
+                events.append(_found(run, state, seed, cuts[0], scores[0]))
+                outcomes.append(cuts[0])
     return _outcome(outcomes) if outcomes else "extracted for the controls"
 
 
@@ -101,24 +104,26 @@ def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> lis
     assert run.method is not None
     bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
     before = [behaviour(bench, model) for model in lent]
+    shown = [contents(problem.prompts, problem.ablation.means) for problem in problems]
     state.changed = True  # until it is known, also where the method or the model raises
     try:
         with at_most(run.time_limit * len(problems), "the method"):
             found = extract_many(run.method.method, problems)
     finally:
-        state.changed = not _same(behaviour(bench, bench.model), state.behaviour)
+        state.changed = not same(behaviour(bench, bench.model), state.behaviour)
     if state.changed:
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
-    if not all(_same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
+    if not all(same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
         raise RuntimeError("the method changed the model of a control that it was given")
+    now = [contents(problem.prompts, problem.ablation.means) for problem in problems]
+    if not all(map(alike, now, shown)):
+        raise RuntimeError("the method changed the prompts or the means that it was given")
     if len(found) != len(problems):
         raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
+    for scores in found:
+        if not isinstance(scores, NodeScores):
+            raise TypeError(f"the method returned a {type(scores).__name__}, not NodeScores")
     return found
-
-
-def _same(now: Tensor, before: Tensor) -> bool:
-    """To the bit, NaN and NaN being the same: a model that gives NaN has not been changed by giving it again."""
-    return now.shape == before.shape and bool(((now == before) | (now.isnan() & before.isnan())).all())
 
 
 def _found(run: Resolved, state: TaskState, seed: int, cut: Cut, scores: NodeScores) -> CircuitFound:

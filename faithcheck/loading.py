@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from faithcheck import plugins
 from faithcheck.errors import UserError
+from faithcheck.plain_errors import plain_errors
 from faithcheck.run_names import missing_parts
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def load_model(ref: str, device: str = "cpu", near: Path | None = None) -> Model
 
 def _call(factory: Any, ref: str, loader: str, path: str | None, device: str) -> object:
     try:
-        return factory(device=device) if path is None else factory(path, device=device)
+        with plain_errors():
+            return factory(device=device) if path is None else factory(path, device=device)
     except UserError:
         raise
     except TypeError as error:

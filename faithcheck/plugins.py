@@ -148,6 +148,9 @@ def singular(group: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """`TypeError: the first line of its message`."""
-    lines = str(error).strip().splitlines()
+    """`TypeError: the first line of its message`; an error that has no message, or cannot say it, is its name."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING
+
+from faithcheck.plugins import one_line
 
 if TYPE_CHECKING:
     from faithcheck.model import Tokenizer
@@ -33,7 +36,7 @@ class StrictTokenizer:
         self._known: set[str] = set()
 
     def encode(self, text: str) -> list[int]:
-        row = list(self._tokenizer.encode(text))
+        row = self._row(text)
         if self._unknown is not None and row.count(self._unknown) > self._empty.count(self._unknown):
             raise ValueError(
                 f"{self._unknown_word(text)!r} is unknown to the tokenizer ({self.shown([self._unknown])})"
@@ -66,9 +69,18 @@ class StrictTokenizer:
             same += 1
         return row[:same]
 
+    def _row(self, text: str) -> list[int]:
+        """What the tokenizer itself gives; raises ValueError however it fails, a table of words by KeyError."""
+        try:
+            return [index(token) for token in self._tokenizer.encode(text)]
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(f"the tokenizer's encode fails: {one_line(error)}") from error
+
     def _of_nothing(self) -> list[int]:
         try:
-            return list(self._tokenizer.encode(""))
+            return self._row("")
         except ValueError:
             return []
 
@@ -79,16 +91,16 @@ class StrictTokenizer:
             return False
 
     def _gives_back(self, text: str) -> bool:
-        row = list(self._tokenizer.encode(text))
+        row = self._row(text)
         return letters(self._tokenizer.decode(self.content(row))) == letters(text)
 
     def _check_kept(self, word: str) -> None:
         if not self._gives_back(word):
-            found = self._tokenizer.decode(self.content(list(self._tokenizer.encode(word))))
+            found = self._tokenizer.decode(self.content(self._row(word)))
             raise ValueError(f"of {word!r} the tokenizer keeps {found!r}")
 
     def _unknown_word(self, text: str) -> str:
-        ids = ((word, list(self._tokenizer.encode(word))) for word in text.split())
+        ids = ((word, self._row(word)) for word in text.split())
         return next((word for word, row in ids if self._unknown in self.content(row)), text)
 
 

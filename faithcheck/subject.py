@@ -61,6 +61,11 @@ class Subject:
             self._runs[split] = self.compiled.run(prompts, norm_scales=self.own_scales(split))
         return self._runs[split]
 
+    @property
+    def kept_runs(self) -> list[Run]:
+        """Every run of the circuit that is kept to be asked for again."""
+        return [*self._runs.values(), *([self.frozen_run] if "frozen_run" in vars(self) else [])]
+
     @cached_property
     def frozen_run(self) -> Run:
         """The circuit under the model's own norm scales, on the held-out prompts."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import torch
@@ -28,11 +28,17 @@ class TaskState:
     unfit: str | None
     behaviour: Tensor
     """The model's logits on the validation prompts before anything was extracted."""
+    glimpse: Tensor
+    """Those on a few of them, as `untouched.glimpse` gives them."""
     subjects: list[Subject] = field(default_factory=list)
     controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)
     broken: Finding | None = None
+    """Why there are no more extractions: one failed."""
     changed: bool = False
+    """Whether an extraction changed the model."""
+    lost: Finding | None = None
+    """Why there is nothing to judge: the model itself fails on the task, or the given circuit does."""
 
 
 def behaviour(bench: Bench, model: Model) -> Tensor:
@@ -49,15 +55,6 @@ def behaviour(bench: Bench, model: Model) -> Tensor:
         models.append(model.restrict(every, Ablation()))
     with torch.no_grad():
         return torch.cat([m.run(prompts.tokens, positions=prompts.positions).logits for m in models])
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """A SystemExit of a plugin is an error of the plugin, not a wish to stop the run."""
-    try:
-        yield
-    except SystemExit as error:
-        raise RuntimeError(f"called sys.exit({error.code!r})") from error
 
 
 def crash(check: str, task: str, what: str, error: Exception) -> Finding:

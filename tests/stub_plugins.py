@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -36,6 +37,67 @@ class Raises(Everything):
 class Exits(Everything):
     def extract(self, problem):
         sys.exit(0)
+
+
+class Odd(BaseException):
+    """No Exception, and it cannot say what it is."""
+
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class RaisesWhatIsNoException(Everything):
+    def extract(self, problem):
+        raise Odd
+
+
+class InterruptsItself(Everything):
+    def extract(self, problem):
+        raise KeyboardInterrupt
+
+
+class Dies(Everything):
+    def extract(self, problem):
+        os._exit(0)
+
+
+class Recurses(Everything):
+    def extract(self, problem):
+        return self.extract(problem)
+
+
+class LeavesTheFolder(Everything):
+    def extract(self, problem):
+        os.chdir("/")
+        return super().extract(problem)
+
+
+class ChangesPrompts(Everything):
+    def extract(self, problem):
+        problem.prompts.targets.fill_(0)
+        return super().extract(problem)
+
+
+class ForgetsVariables(Everything):
+    def extract(self, problem):
+        problem.prompts.variables.clear()
+        return super().extract(problem)
+
+
+class ChangesMeans(Everything):
+    def extract(self, problem):
+        problem.ablation.means["0.attn_q"].add_(1)
+        return super().extract(problem)
+
+
+class ComplexScores(Everything):
+    def extract(self, problem):
+        return NodeScores({name: row * 1j for name, row in scores(problem).items()})
+
+
+class ScoresInLists(Everything):
+    def extract(self, problem):
+        return NodeScores({name: row.tolist() for name, row in scores(problem).items()})
 
 
 class WrongSites(Everything):
@@ -123,6 +185,21 @@ class BadCheck:
         return "a sentence"
 
 
+class InterruptingCheck(BadCheck):
+    def measure(self, subject):
+        raise KeyboardInterrupt
+
+
+class DyingCheck(BadCheck):
+    def measure(self, subject):
+        os._exit(0)
+
+
+class OddCheck(BadCheck):
+    def measure(self, subject):
+        raise Odd
+
+
 class HangingCheck(BadCheck):
     def measure(self, subject):
         while True:
@@ -163,6 +240,47 @@ class SharesMemory(BadSentence):
 
     def sentence(self, metric, verdict):
         return "a sentence"
+
+
+class Touches(SharesMemory):
+    """Measures what it should, and changes what it was lent."""
+
+    def measure(self, subject):
+        measurement = super().measure(subject)
+        self.touch(subject)
+        return replace(measurement, evidence={})
+
+
+class TouchesModel(Touches):
+    def touch(self, subject):
+        subject.bench.model.network.tensors["0.mlp_neuron.weight"][0] += 1
+
+
+class TouchesPrompts(Touches):
+    def touch(self, subject):
+        subject.bench.prompts("test").targets.fill_(0)
+
+
+class TouchesVariables(Touches):
+    def touch(self, subject):
+        subject.bench.prompts("validation").variables.clear()
+
+
+class TouchesCircuit(Touches):
+    def touch(self, subject):
+        subject.circuit.keep["0.attn_q"].fill_(False)
+
+
+class TouchesLogits(Touches):
+    def touch(self, subject):
+        subject.run().logits.sub_(1)
+
+
+class TouchesActivations(Touches):
+    """Of the model: the run is there, for the check before has asked for it."""
+
+    def touch(self, subject):
+        subject.bench.model_run("test").captured["0.mlp_neuron"].zero_()
 
 
 class BadEvidence(SharesMemory):

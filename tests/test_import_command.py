@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from importing import MODEL_FILE, graph, masks, write_json
+from importing import MODEL_FILE, TINY, graph, masks, write_json
 
 from faithcheck.circuit import load_circuit
 from faithcheck.cli import main
 
+LEFT_OUT = "no node is listed of attn_in, attn_k, attn_v, attn_out, mlp_in, mlp_out, so all of these are ablated"
 LIST = {"0.attn_q": [5, 7], "1.mlp_neuron": [23]}
 
 
@@ -29,13 +30,16 @@ def run(*args):
     return main(["import", *args, "--model", "model.py:tiny"])
 
 
-def test_it_writes_a_circuit_file_and_prints_one_line_that_says_how_to_test_it(folder, capsys):
+def test_it_writes_a_circuit_file_and_prints_how_to_test_it_and_what_it_leaves_out(folder, capsys):
     assert run("found.json") == 0
     line = (
-        "3 nodes at 2 sites: wrote found.circuit.safetensors; test it: faithcheck run quick --model model.py:tiny "
-        "--circuit found.circuit.safetensors --set 'tasks=[TASK]'\n"
+        "3 nodes at 2 sites, zero ablation: wrote found.circuit.safetensors; test it: faithcheck run quick "
+        "--model model.py:tiny --circuit found.circuit.safetensors --set 'tasks=[TASK]'\n"
     )
-    assert capsys.readouterr().out == line
+    note = (
+        "note: no node is listed of attn_in, attn_k, attn_v, attn_out, mlp_in, mlp_out, so all of these are ablated\n"
+    )
+    assert capsys.readouterr().out == line + note
     circuit = load_circuit(Path("found.circuit.safetensors"))
     assert {site: k.nonzero().flatten().tolist() for site, k in circuit.keep.items() if k.any()} == LIST
     assert (circuit.ablation.kind, circuit.norms, len(circuit.keep)) == ("zero", "live", 16)
@@ -43,6 +47,8 @@ def test_it_writes_a_circuit_file_and_prints_one_line_that_says_how_to_test_it(f
 
 def test_the_circuit_says_where_it_is_from(folder):
     from small_models import small_model
+
+    from faithcheck.task import load_task
 
     assert run("found.json", "--task", "pronoun", "--norms", "frozen", "--out", "new/folder/c.safetensors") == 0
     circuit = load_circuit(Path("new/folder/c.safetensors"))
@@ -53,8 +59,17 @@ def test_the_circuit_says_where_it_is_from(folder):
         "model": "plain 0",
         "fingerprint": small_model().fingerprint,
         "task": "pronoun",
+        "task_sha256": load_task("pronoun").fingerprint,
+        "remark": LEFT_OUT,
     }
     circuit.check_fits(small_model())
+
+
+def test_a_list_with_a_node_of_every_kind_of_site_has_no_remark(folder, capsys):
+    write_json(Path("found.json"), [[f"{'01'[kind in ('attn_q', 'mlp_in')]}.{kind}", 0] for kind in TINY])
+    assert run("found.json") == 0
+    assert "note" not in capsys.readouterr().out
+    assert "remark" not in load_circuit(Path("found.circuit.safetensors")).provenance
 
 
 def test_a_circuit_without_a_task_has_none_in_its_provenance(folder):

@@ -57,10 +57,27 @@ def test_every_form_keeps_the_marked_components(tmp_path, form):
     assert read(path).format == "component graph"
 
 
-def test_a_component_that_no_marked_edge_touches_is_left_out(tmp_path):
-    """Graphs that were thresholded by edges and not pruned mark every node."""
-    path = write_json(tmp_path / "c.json", graph(["a0.h1", "a1.h0", "m1"], ["input->a0.h1<q>", "a0.h1->logits"]))
-    assert kept(path) == HEAD_1_OF_0
+LOOSE = {
+    "no edge": [],
+    "an edge into it alone": ["input->m1", "a0.h1->m1"],
+    "an edge out of it alone": ["m1->logits"],
+    "a chain that ends nowhere": ["input->a1.h0<v>", "a1.h0->m1"],
+    "a chain that starts nowhere": ["a1.h0->m1", "m1->logits"],
+}
+
+
+@pytest.mark.parametrize("loose", LOOSE)
+def test_a_component_on_no_marked_path_from_input_to_logits_is_left_out(tmp_path, loose):
+    """As EAP-IG prunes a graph before it runs it: those that were thresholded by edges may mark every node."""
+    edges = ["input->a0.h1<q>", "a0.h1->logits", *LOOSE[loose]]
+    for nodes in (["a0.h1", "a1.h0", "m1"], []):
+        assert kept(write_json(tmp_path / "c.json", graph(nodes, edges))) == HEAD_1_OF_0
+
+
+def test_edges_that_no_model_has_do_no_harm(tmp_path):
+    """EAP-IG marks every edge out of a chosen node in its tensor, those to earlier layers too."""
+    torch.save(pt(edges=[*EDGES, "m1->a0.h1<k>", "m1->m0"]), tmp_path / "c.pt")
+    assert kept(tmp_path / "c.pt") == {**HEAD_1_OF_0, **MLP_OF_1}
 
 
 def test_two_heads_of_a_layer_keep_their_own_nodes_alone(tmp_path):
@@ -128,11 +145,19 @@ def test_the_pt_form_keeps_the_same_as_json(tmp_path, form, legacy):
     assert kept(tmp_path / "c.pt") == {**HEAD_1_OF_0, **MLP_OF_1}
 
 
+NO_WAY = "the edges that are marked lead through no head and no MLP from input to logits"
 SCORES_ONLY = "no head and no MLP is marked as in the graph; where a file holds scores alone, choose a circuit first"
 BAD = {
     "scores alone": (graph([]), SCORES_ONLY),
-    "the ends alone": (graph(["input", "logits"], ["input->logits"]), SCORES_ONLY),
-    "all nodes, and an edge between the ends alone": (graph(graph([])["nodes"], ["input->logits"]), SCORES_ONLY),
+    "the ends alone": (graph(["input", "logits"]), SCORES_ONLY),
+    "an edge between the ends alone": (graph(["input", "logits"], ["input->logits"]), NO_WAY),
+    "all nodes, and an edge between the ends alone": (graph(graph([])["nodes"], ["input->logits"]), NO_WAY),
+    "edges that end nowhere": ({"edges": {"input->m0": {"in_graph": True}, "m0->m1": {"in_graph": True}}}, NO_WAY),
+    "edges that start nowhere": ({"edges": {"m0->m1": {"in_graph": True}, "m1->logits": {"in_graph": True}}}, NO_WAY),
+    "edges through a node that is not marked": (
+        graph(["a0.h1"], EDGES),
+        "m1 is not marked as in the graph, but edges into it and out of it are: mark all of them or none",
+    ),
     "nodes without a mark": ({"nodes": {"m0": {"score": 0.5}}}, SCORES_ONLY),
     "more layers": (graph(["m1"], n_layers=12), "a model with n_layers = 12, plain 0 has 2"),
     "more heads": (graph(["m1"], n_heads=12), "a model with n_heads = 12, plain 0 has 4"),
@@ -149,13 +174,25 @@ BAD = {
     "a mark that is a number": ({"nodes": {"m0": 1}}, "'m0': in_graph is 1, allowed: true or false"),
     "nodes that are a list": ({"nodes": ["m0"]}, "'nodes' is a list, allowed: a mapping"),
     "part of an MLP": (
-        {**BOTH, "neurons": {"m1": [True, False, True]}},
-        "m1 is in the graph with 2 of 3 channels of its output",
+        {**BOTH, "neurons": {"m1": [True] * 15 + [False]}},
+        "m1 is in the graph with 15 of 16 channels of its output",
     ),
     "part of a head, in its node": (
         {"nodes": {"a0.h1": {"in_graph": True, "neurons": [False, True]}}},
         "a0.h1 is in the graph with 1 of 2 channels",
     ),
+    "a whole head in its node, and part of it beside": (
+        {"nodes": {"a0.h1": {"in_graph": True, "neurons": [True, True]}}, "neurons": {"a0.h1": [True, False]}},
+        "a0.h1 is in the graph with 1 of 2 channels",
+    ),
+    "fewer neurons than channels": (
+        {**BOTH, "neurons": {"m1": [True] * 15}},
+        "m1 is in the graph with 15 of 16 channels of its output",
+    ),
+    "neurons by index": ({**BOTH, "neurons": {"m1": [3, 5]}}, "m1: its neurons are [3, 5], allowed: a list of true"),
+    "neurons that are a mapping": ({**BOTH, "neurons": {"m1": {"3": True}}}, "m1: its neurons are {'3': True}"),
+    "a layer with a leading 0": ({"nodes": {"m01": True}}, "unknown component 'm01'"),
+    "layers that are true": (graph(["m0"], n_layers=True), "cfg: n_layers is True"),
 }
 
 
@@ -177,6 +214,9 @@ BAD_PT = {
     "other shapes": (pt(edges_in_graph=torch.ones(3, 4)), "'edges_in_graph' has the shape (3, 4)"),
     "flags that are a list": (pt(nodes_in_graph=[True]), "'nodes_in_graph' is no tensor of 1 axes"),
     "names that are numbers": (pt(src_nodes=[1, 2]), "'src_nodes' is no list of names"),
+    "scores as flags": (pt(nodes_in_graph=torch.rand(11)), "'nodes_in_graph' holds other values than 0 and 1"),
+    "NaN as a flag": (pt(nodes_in_graph=torch.full((11,), float("nan"))), "'nodes_in_graph' holds other values"),
+    "a name twice": (pt(src_nodes=["input"] * 11), "'src_nodes' has a name twice"),
     "nothing marked": (pt(nodes=(), edges=()), SCORES_ONLY),
     "no marks": ({"src_nodes": [], "edges_scores": torch.ones(2)}, "found the entries src_nodes, edges_scores"),
 }

@@ -63,6 +63,11 @@ def test_token_masks_that_keep_every_token_change_nothing(tmp_path, taus):
     assert kept(saved(tmp_path / "masks.pt", {**taus, "token_embed": torch.full((23,), 0.1)})) == KEPT
 
 
+def test_masks_of_0_and_1_are_read_as_masks_whatever_the_tokens_are(tmp_path, taus):
+    binary = {key: (tau >= 0).float() for key, tau in taus.items()}
+    assert kept(saved(tmp_path / "b.pt", {**binary, "token_embed": torch.full((23,), 0.1)})) == KEPT
+
+
 def changed(key, value):
     return {**masks(), key: value}
 
@@ -91,10 +96,22 @@ BAD = {
     "two axes": (changed("layer0_attn_q", torch.ones(4, 4)), "'layer0_attn_q' is a tensor of shape (4, 4)"),
     "a list": (changed("layer0_attn_q", [0.5] * 16), "'layer0_attn_q' is a list, allowed: one number a node"),
     "complex": (changed("layer0_attn_q", torch.ones(16) * 1j), "'layer0_attn_q' is a tensor of shape (16,)"),
+    "0 and 1 among taus": (
+        changed("layer1_attn_q", torch.zeros(16)),
+        "'layer1_attn_q' holds 0 and 1 alone, as masks do",
+    ),
+    "booleans among taus": (changed("layer0_mlp_in", torch.ones(16) < 0), "but 'layer0_attn_in' holds taus"),
+    "a layer with a leading 0": (changed("layer00_attn_q", torch.ones(16)), "unknown entry 'layer00_attn_q'"),
+    "sparse": (changed("layer0_attn_q", torch.ones(16).to_sparse()), "'layer0_attn_q' is a tensor without values"),
+    "without values": (changed("layer0_attn_q", torch.ones(16, device="meta")), "'layer0_attn_q' is a tensor without"),
     "nothing kept": (masks(), "the file keeps no node"),
     "tokens masked": (
         {**masks(start=0.5), "token_embed": torch.tensor([0.5, -0.5, -0.5])},
         "'token_embed' masks 2 tokens, but embeddings are no nodes here",
+    ),
+    "tokens masked by 0 and 1": (
+        {**masks(start=0.5), "token_embed": torch.tensor([1.0, 0.0, 1.0])},
+        "'token_embed' masks 1 tokens",
     ),
     "a checkpoint": ({"model": {}, "step": 3}, "found the entries model, step; allowed: layer0_attn_in"),
     "an empty dict": ({}, "found the entries none"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from other_tokenizers import (
@@ -212,6 +214,50 @@ def test_an_answer_that_the_tokenizer_does_not_know_is_refused_by_name(tmp_path)
     for attributes in ({}, {"unknown": 0}):
         with pytest.raises(UserError, match=r"task toy: the answer 'xe' cannot be encoded: .*xe"):
             encode(task, "train", Adapter(wordlevel_of_toy(), **attributes))
+
+
+class Table:
+    """A researcher's own: a word's number is looked up."""
+
+    words = ("when", "was", "Mia", "Samuela", "Leo", "Samuel", "sad,", "she", "he")
+
+    def encode(self, text):
+        numbers = {word: i for i, word in enumerate(self.words)}
+        return [numbers[word] for word in text.split()]
+
+    def decode(self, tokens):
+        return " ".join(self.words[token] for token in tokens)
+
+
+FAILING = {
+    "a table without the word": (
+        Table().encode,
+        "'when Zoe was sad,' cannot be encoded: the tokenizer's encode fails: KeyError: 'Zoe'",
+    ),
+    "text instead of numbers": (str.split, "the tokenizer's encode fails: TypeError: 'str' object cannot be"),
+    "nothing": (lambda text: None, "the tokenizer's encode fails: TypeError: 'NoneType' object is not iterable"),
+    "a batch": (lambda text: torch.zeros(1, 3), "the tokenizer's encode fails: TypeError"),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_a_tokenizer_that_fails_is_refused_with_the_text_and_its_error(tmp_path, case):
+    tokenizer = Table()
+    tokenizer.encode, message = FAILING[case]
+    with pytest.raises(UserError) as error:
+        encode(toy(tmp_path, "Mia", "Zoe"), "train", tokenizer)
+    assert str(error.value).startswith("task toy: 'when Zoe was sad,' cannot be encoded: ")
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array, tuple])
+def test_a_row_of_tokens_may_be_any_sequence_of_whole_numbers(tmp_path, kind):
+    tokenizer, plain = Table(), Table()
+    tokenizer.encode = lambda text: kind(plain.encode(text))
+    found, expected = (encode(toy(tmp_path), "train", t) for t in (tokenizer, plain))
+    assert torch.equal(found.tokens, expected.tokens)
+    assert torch.equal(found.targets, expected.targets)
 
 
 def wordlevel_of_toy():

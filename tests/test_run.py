@@ -172,10 +172,18 @@ def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
     [
         ("Raises", "ValueError: no luck"),
         ("Exits", "sys.exit(0)"),
+        ("RaisesWhatIsNoException", "raised Odd"),
+        ("InterruptsItself", "raised KeyboardInterrupt"),
+        ("Dies", "called os._exit(0)"),
+        ("Recurses", "RecursionError"),
+        ("ChangesPrompts", "changed the prompts or the means"),
+        ("ForgetsVariables", "changed the prompts or the means"),
+        ("ComplexScores", "the scores at 0.attn_in are complex numbers"),
+        ("ScoresInLists", "scores are no mapping of site to tensor"),
         ("WrongSites", "9.nowhere"),
         ("WrongSizes", "0.attn_in has 64 nodes"),
         ("NotANumber", "a score is NaN"),
-        ("Nothing", "NoneType"),
+        ("Nothing", "returned a NoneType, not NodeScores"),
         ("TooFew", "0 scores for"),
         ("NoExtract", "extract"),
         ("Alters", "changed the model"),
@@ -190,6 +198,21 @@ def test_a_method_that_misbehaves_is_an_error_of_every_check_with_its_traceback(
         assert "\n" not in check["reason"]
         assert "Traceback" in (out / check["details"]).read_text()
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_method_that_changes_the_means_is_an_error(suite):
+    args = ("--method", "plugins.py:ChangesMeans", "--seeds", "1", "--set", "ablation=task_mean")
+    code, result, _ = run(suite(checks="layernorm"), *args)
+    assert (code, set(verdicts(result).values())) == (3, {"ERROR"})
+    assert "changed the prompts or the means" in result["checks"][0]["reason"]
+
+
+def test_a_method_that_leaves_the_working_directory_does_not_take_the_result_with_it(suite, monkeypatch):
+    path = suite(checks="layernorm")
+    monkeypatch.chdir(path.parent)
+    assert main(["run", "mine.yaml", "--method", "plugins.py:LeavesTheFolder", "--seeds", "1", "--out", "here"]) == 1
+    result = json.loads((path.parent / "here" / "result.json").read_text())
+    assert verdicts(result)["layernorm"] == "PASS"
 
 
 def test_circuits_of_seeds_before_one_that_goes_wrong_are_kept(suite):
@@ -221,6 +244,9 @@ def test_a_method_that_cannot_be_built_is_one_line_and_exit_3(suite, capsys):
     ("check", "reason"),
     [
         ("BadCheck", "KeyError"),
+        ("InterruptingCheck", "raised KeyboardInterrupt"),
+        ("DyingCheck", "called os._exit(0)"),
+        ("OddCheck", "raised Odd"),
         ("BadControls", "KeyError"),
         ("DoesNotMeasure", "did not measure number"),
         ("WithoutGates", "check bad_check has no gate"),
@@ -235,6 +261,35 @@ def test_a_check_that_raises_is_an_error_and_the_other_checks_go_on(suite, check
     [error] = [entry for entry in result["checks"] if entry["verdict"] == "ERROR"]
     assert reason in error["reason"]
     assert "Traceback" in (out / error["details"]).read_text()
+
+
+TOUCHED = {
+    "TouchesModel": "the model",
+    "TouchesPrompts": "the prompts",
+    "TouchesVariables": "the prompts",
+    "TouchesCircuit": "the circuit",
+    "TouchesLogits": "the logits or activations that other checks share",
+    "TouchesActivations": "the logits or activations that other checks share",
+}
+
+
+@pytest.mark.parametrize("check", TOUCHED)
+def test_a_check_that_changes_what_it_was_lent_is_an_error_and_no_check_after_it_has_a_verdict(suite, check):
+    checks = f"node_roles, plugins.py:{check}, layernorm"
+    code, result, _ = run(suite(checks=checks), "--method", "full", "--seeds", "1")
+    assert code == 3
+    found = verdicts(result)
+    assert found == {"sufficiency": "FAIL", "node_roles": "PASS", "bad_check": "ERROR", "layernorm": "ERROR"}
+    reason = f"the check bad_check changed {TOUCHED[check]}; nothing after it can be judged on this task"
+    assert {c["reason"] for c in result["checks"] if c["verdict"] == "ERROR"} == {reason}
+
+
+def test_a_check_that_changes_the_prompts_of_a_task_leaves_the_other_task_its_verdicts(suite):
+    path = suite(tasks="questions, pronoun", checks="layernorm, plugins.py:TouchesPrompts")
+    code, result, _ = run(path, "--method", "full", "--seeds", "1")
+    assert code == 3
+    for task in ("questions", "pronoun"):
+        assert verdicts(result, task) == {"sufficiency": "FAIL", "layernorm": "PASS", "bad_check": "ERROR"}
 
 
 def test_evidence_that_shares_memory_is_saved(suite):

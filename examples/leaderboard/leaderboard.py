@@ -2,13 +2,15 @@
 
     python examples/leaderboard/leaderboard.py --out leaderboard
 
-A run whose folder has a result.json is not run again, so a table that was interrupted can be gone on with.
+A run whose folder has a finished result of the same suite, seeds and version of faithcheck is not run again, so a table
+that was interrupted can be gone on with.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -20,6 +22,8 @@ from rich.console import Console
 from faithcheck import plugins, run_suite
 from faithcheck.errors import UserError
 from faithcheck.progress import ProgressReport
+from faithcheck.suite import load_suite
+from faithcheck.version import __version__
 
 MODELS = ("stories-tiny", "stories-sparse")
 
@@ -27,6 +31,7 @@ MODELS = ("stories-tiny", "stories-sparse")
 def main() -> int:
     args = _arguments()
     out, methods = Path(args.out), args.method or [entry.name for entry in plugins.names("methods")]
+    out.mkdir(parents=True, exist_ok=True)
     parts = ["# Leaderboard", "", _about(args)]
     for model in args.model or MODELS:
         results = {}
@@ -60,7 +65,7 @@ def _about(args: argparse.Namespace) -> str:
 def _result(args: argparse.Namespace, model: str, method: str, out: Path) -> dict | str:
     """The content of result.json, or why there is none."""
     file = out / "result.json"
-    if not file.is_file() or json.loads(file.read_text())["interrupted"]:
+    if not file.is_file() or not is_of(json.loads(file.read_text()), args.suite, args.seeds):
         start = time.perf_counter()
         try:
             with ProgressReport(Console(stderr=True)) as progress:
@@ -69,6 +74,13 @@ def _result(args: argparse.Namespace, model: str, method: str, out: Path) -> dic
             return str(error)
         print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return json.loads(file.read_text())
+
+
+def is_of(result: dict, suite: str, seeds: int | None) -> bool:
+    """Whether a result is whole, and of this suite, as many seeds and the installed faithcheck."""
+    asked = load_suite(suite, [] if seeds is None else [f"seeds={seeds}"]).suite
+    same = (result["suite"]["name"], result["suite"]["seeds"]) == (asked.name, asked.seeds)
+    return same and not result["interrupted"] and result["environment"]["faithcheck"] == __version__
 
 
 def table(results: dict[str, dict | str]) -> Iterator[str]:
@@ -84,13 +96,14 @@ def table(results: dict[str, dict | str]) -> Iterator[str]:
         verdicts = {(c["task"], c["check"]): c["verdict"] for c in result["checks"]}
         for task in dict.fromkeys(task for task, _ in verdicts):
             sizes = _sizes([c for c in result["circuits"] if c["task"] == task])
-            yield _row([method, task, *sizes, *(verdicts[task, check] for check in checks), _seconds(result)])
+            yield _row([method, task, *sizes, *(verdicts.get((task, check), "") for check in checks), _seconds(result)])
 
 
 def _sizes(circuits: Sequence[dict]) -> list[str]:
     if not circuits:
         return ["", "", ""]
-    size, loss = (statistics.median(c[what] for c in circuits) for what in ("size", "loss"))
+    size = statistics.median(c["size"] for c in circuits)
+    loss = statistics.median(math.inf if c["loss"] is None else c["loss"] for c in circuits)
     return [f"{size:g}", f"{loss:.3f}", f"{sum(c['reached'] for c in circuits)}/{len(circuits)}"]
 
 

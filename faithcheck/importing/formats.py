@@ -20,7 +20,7 @@ from faithcheck.model import Model
 class Kept:
     """The nodes that a published circuit keeps of a model, {site: bool[node]}, every site.
 
-    `remark` says in words what the nodes cannot say of it; empty where they say all.
+    `remark` says in words what to know of it before it is judged; empty where there is nothing.
     """
 
     nodes: dict[str, Tensor]
@@ -92,7 +92,12 @@ def _of_text(content: bytes, file: str) -> tuple[str, Reader]:
 
 
 def _list(entries: Sequence[node_list.Entry]) -> Reader:
-    return lambda model: Kept(node_list.keep(entries, model))
+    def kept(model: Model) -> Kept:
+        nodes = node_list.keep(entries, model)
+        none = node_list.without_a_node(nodes, model)
+        return Kept(nodes, f"no node is listed of {', '.join(none)}, so all of these are ablated" if none else "")
+
+    return kept
 
 
 def _graph(graph: component_graph.Graph) -> Reader:

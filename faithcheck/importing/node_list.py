@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,3 +106,9 @@ def keep(entries: Sequence[Entry], model: Model) -> dict[str, Tensor]:
             raise entry.refuse(f"{entry.site} {entry.index} is listed twice")
         nodes[entry.index] = True
     return kept
+
+
+def without_a_node(kept: Mapping[str, Tensor], model: Model) -> list[str]:
+    """The kinds of site that keep no node in any layer: authors who list neurons or heads alone leave the rest on."""
+    has = {model.sites[name].kind for name, nodes in kept.items() if nodes.any()}
+    return [kind for kind in dict.fromkeys(site.kind for site in model.sites.values()) if kind not in has]

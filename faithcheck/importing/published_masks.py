@@ -19,7 +19,7 @@ from faithcheck.model import Model
 NAME = "sparse_pretrain masks"
 TOKENS = "token_embed"
 """A mask over the vocabulary, which that code can train as well."""
-_KEY = re.compile(r"layer([0-9]+)_(\w+)")
+_KEY = re.compile(r"layer(0|[1-9][0-9]*)_(\w+)")
 
 
 def is_one(data: Mapping[str, Any]) -> bool:
@@ -29,9 +29,9 @@ def is_one(data: Mapping[str, Any]) -> bool:
 def keep(data: Mapping[str, Any], model: Model) -> dict[str, Tensor]:
     """{site: bool[node]} of every site. Raises UserError naming the key that is no mask of the model's."""
     masks = {key: _row(key, value) for key, value in data.items()}
+    _check_tokens(masks.pop(TOKENS, None))
     above = 0.5 if _are_binary(masks) else 0.0
     kept = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
-    _check_tokens(masks.pop(TOKENS, None), above)
     for key, tau in masks.items():
         name = _site(key, model)
         if len(tau) != len(kept[name]):
@@ -43,7 +43,7 @@ def keep(data: Mapping[str, Any], model: Model) -> dict[str, Tensor]:
 
 def _row(key: str, value: Any) -> Tensor:
     """A mask as float64[node]."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.dim() != 1 or value.is_complex():
+    if not isinstance(value, Tensor) or value.dim() != 1 or value.is_complex():
         shape = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise UserError(f"{key!r} is {shape}, allowed: one number a node")
     row = value.detach().double()
@@ -53,14 +53,25 @@ def _row(key: str, value: Any) -> Tensor:
 
 
 def _are_binary(masks: Mapping[str, Tensor]) -> bool:
-    """Whether these are masks already. Taus are never all 0 or 1, but where all are kept by either reading."""
-    return all(bool(((row == 0) | (row == 1)).all()) for row in masks.values())
+    """Whether these are masks already. Taus are never all 0 or 1, but where all are kept by either reading.
+
+    Raises UserError where some are taus and another could be either, with nodes at 0 whose reading decides.
+    """
+    binary = [key for key, row in masks.items() if ((row == 0) | (row == 1)).all()]
+    if len(binary) == len(masks):
+        return True
+    doubtful = next((key for key in binary if (masks[key] == 0).any()), None)
+    if doubtful is not None:
+        tau = next(key for key in masks if key not in binary)
+        raise UserError(f"{doubtful!r} holds 0 and 1 alone, as masks do, but {tau!r} holds taus: save one or the other")
+    return False
 
 
-def _check_tokens(tau: Tensor | None, above: float) -> None:
-    if tau is not None and (tau < above).any():
+def _check_tokens(row: Tensor | None) -> None:
+    above = 0.5 if row is not None and _are_binary({TOKENS: row}) else 0.0
+    if row is not None and (row < above).any():
         raise UserError(
-            f"{TOKENS!r} masks {int((tau < above).sum())} tokens, but embeddings are no nodes here and cannot be "
+            f"{TOKENS!r} masks {int((row < above).sum())} tokens, but embeddings are no nodes here and cannot be "
             f"ablated; to test the rest of the circuit with all tokens, save the file without {TOKENS!r}"
         )
 

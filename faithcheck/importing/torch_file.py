@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from faithcheck.errors import UserError
 from faithcheck.tensor_file import load_without_code
 
@@ -23,4 +26,13 @@ def load_torch(path: Path) -> dict[str, Any]:
         ) from None
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise UserError(f"found a {type(data).__name__}, allowed: a dict with names as keys")
+    odd = next((key for key, value in data.items() if isinstance(value, Tensor) and not _is_plain(value)), None)
+    if odd is not None:
+        raise UserError(
+            f"{odd!r} is a tensor without values of its own, or sparse, or quantized; save it as a dense one"
+        )
     return data
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.layout is torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
