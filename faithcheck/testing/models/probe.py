@@ -89,6 +89,13 @@ class Probe:
         drawn = self.uniform(seed, members, *self.tokens.shape, value.shape[-1])
         return (1 + value.abs().mean()) * (2 * drawn - 1)
 
+    def scales(self, members: int = 1) -> dict[str, Tensor]:
+        """{norm: float[member, prompt, pos]}: the model's own, up to twice as large."""
+        return {
+            norm: self.bare.captured[norm] * (1 + self.uniform(2000 + seed, members, *self.tokens.shape))
+            for seed, norm in enumerate(self.model.norms)
+        }
+
     def answers(self, logits: Tensor) -> Tensor:
         """float[member, prompt, pos, token] -> float[member, prompt, token], at `positions`."""
         return logits[:, torch.arange(len(self.positions), device=logits.device), self.positions]
