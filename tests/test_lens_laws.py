@@ -168,7 +168,7 @@ def test_levers_broadcast_along_members_prompts_and_positions():
         ({"baselines": {"2.attn_in": torch.ones(1, 32)}}, "no site '2.attn_in'"),
         ({"masks": {"0.attn_k": torch.ones(1, 32)}}, "0.attn_k has 16 nodes, got 32"),
         ({"norm_scales": {"0.ln_1_post": torch.ones(1)}}, "no norm '0.ln_1_post'"),
-        ({"capture": ["0.attn_patterns"]}, "no site, norm or attn_pattern '0.attn_patterns'"),
+        ({"capture": ["0.attn_patterns"]}, "no site, norm or pattern '0.attn_patterns'"),
         ({"masks": {"0.attn_in": torch.ones(2, 32), "0.mlp_in": torch.ones(3, 32)}}, r"members: \[1, 2, 3\]"),
     ],
 )

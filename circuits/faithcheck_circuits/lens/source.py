@@ -68,11 +68,11 @@ class Source:
         """Every tensor's values permuted within it, in an order that the seed, its first name and its size decide."""
         network = type(self.network)(copy.deepcopy(self.config)).to(device=self.device, dtype=self.dtype)
         first_names: dict[int, str] = {}
-        permuted = {
+        shuffled = {
             name: permuted(tensor, f"{seed}/{first_names.setdefault(tensor.data_ptr(), name)}")
             for name, tensor in self.tensors.items()
         }
-        network.load_state_dict(permuted, strict=False)
+        network.load_state_dict(shuffled, strict=False)
         return Source.of(f"{self.name}, weights shuffled by seed {seed}", network)
 
 
