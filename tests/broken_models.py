@@ -91,6 +91,13 @@ def doubled_gradient(self, name, x, mask, baseline):
     return mixed(x, None if mask is None else 2 * mask - mask.detach(), baseline)
 
 
+def detached_where_baselines_are(self, name, x, mask, baseline):
+    """Its gradient is x dL/dx, not (x - b) dL/dx."""
+    if mask is None or baseline is None:
+        return mixed(x, mask, baseline)
+    return mask * x + (1 - mask.detach()) * baseline
+
+
 def at_last_position_only(self, name, x, mask, baseline):
     if mask is not None and self.masks[name].dim() == 2:
         mask = torch.cat([torch.ones_like(x[:1, :1, :-1]).expand(len(mask), -1, -1, -1), mask], 2)
@@ -386,6 +393,7 @@ BROKEN = {
         given(masks=each(lambda name, m: m.detach() if name == "0.attn_k" else m)),
         "gradients are finite differences",
     ),
+    "a detached baseline": (site(detached_where_baselines_are), "gradients are finite differences"),
     "a gradient twice as large": (site(doubled_gradient), "gradients are finite differences"),
     "a kind that there is not": (WrongKind, "declares its sites"),
     "queries without heads": (NoHeads, "declares its sites"),

@@ -12,8 +12,8 @@ from torch import Tensor
 from faithcheck.bench import Bench
 from faithcheck.method import Problem
 from faithcheck.task_state import plain_errors
-from faithcheck.testing.surroundings import surroundings
 from faithcheck.testing.methods.watched import Log, Watched
+from faithcheck.testing.surroundings import surroundings
 from faithcheck.testing.tiny.model import TinyModel
 
 Work = Callable[[Sequence[Problem]], Iterable[object]]

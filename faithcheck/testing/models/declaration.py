@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from faithcheck.model import SITE_KINDS, Model, Site
+from faithcheck.model import SITE_KINDS, Site
 from faithcheck.testing.models.probe import Fault, Probe
 
 HEADED = ("attn_q", "attn_k", "attn_v")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,11 +37,17 @@ def masks_have_gradients(probe: Probe) -> Iterator[Fault]:
 
 
 def gradients_are_finite_differences(probe: Probe) -> Iterator[Fault]:
-    """Compared the gradients of masks with finite differences."""
-    if probe.model.dtype not in (torch.float32, torch.float64):
-        return
+    """Compared the gradients of masks with finite differences, without and with baselines and norm scales."""
+    if probe.model.dtype in (torch.float32, torch.float64):
+        yield from _compared(probe, "", {})
+        yield from _compared(
+            probe, ", with baselines and norm scales", {"baselines": probe.baselines(), "norm_scales": probe.scales()}
+        )
+
+
+def _compared(probe: Probe, how: str, levers: dict[str, Any]) -> Iterator[Fault]:
     masks, weights = _wanting(probe), probe.uniform(7, *probe.answers(probe.bare.logits).shape).double() - 0.5
-    value = _weighted(probe, masks, weights)
+    value = _weighted(probe, masks, weights, levers)
     if not value.requires_grad:
         return
     grads = torch.autograd.grad(value, list(masks.values()), allow_unused=True)
@@ -49,12 +56,14 @@ def gradients_are_finite_differences(probe: Probe) -> Iterator[Fault]:
     for seed, (site, grad) in enumerate(zip(masks, grads, strict=True)):
         direction = 2 * probe.uniform(100 + seed, *still[site].shape) - 1
         slope = 0.0 if grad is None else float((grad * direction).sum())
-        differences = {step: _difference(probe, still, site, step * direction, weights) / step for step in STEPS}
+        differences = {
+            step: _difference(probe, still, site, step * direction, weights, levers) / step for step in STEPS
+        }
         off = min(abs(slope - d) - _SHARE * abs(d) - rounding / step for step, d in differences.items())
         if off > 0:
             shown = ", ".join(f"{d:.4g}" for d in differences.values())
             yield Fault(
-                f"compared the gradient of the mask at {site} with finite differences along one direction",
+                f"compared the gradient of the mask at {site} with finite differences along one direction{how}",
                 f"one of {shown} (steps of {', '.join(f'{step:g}' for step in STEPS)})",
                 f"{slope:.4g}",
                 ("a mask's gradient is (x - b) dL/dx, summed over prompts and positions", "is anything detached?"),
@@ -66,15 +75,18 @@ def _wanting(probe: Probe) -> dict[str, Tensor]:
     return {site: (1 - mask / 2).requires_grad_() for site, mask in probe.masks().items()}
 
 
-def _weighted(probe: Probe, masks: dict[str, Tensor], weights: Tensor) -> Tensor:
+def _weighted(probe: Probe, masks: dict[str, Tensor], weights: Tensor, levers: dict[str, Any]) -> Tensor:
     """A sum of logits at the answers, in float64."""
-    return (weights * probe.model.run(probe.tokens, positions=probe.positions, masks=masks).logits.double()).sum()
+    run = probe.model.run(probe.tokens, positions=probe.positions, masks=masks, **levers)
+    return (weights * run.logits.double()).sum()
 
 
-def _difference(probe: Probe, masks: dict[str, Tensor], site: str, move: Tensor, weights: Tensor) -> float:
+def _difference(
+    probe: Probe, masks: dict[str, Tensor], site: str, move: Tensor, weights: Tensor, levers: dict[str, Any]
+) -> float:
     """Half the difference between the values a move further and a move back."""
     with torch.no_grad():
-        up, down = (_weighted(probe, {**masks, site: masks[site] + s * move}, weights) for s in (1, -1))
+        up, down = (_weighted(probe, {**masks, site: masks[site] + s * move}, weights, levers) for s in (1, -1))
     return float(up - down) / 2
 
 

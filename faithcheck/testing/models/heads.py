@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +42,7 @@ def patterns_are_causal_and_sum_to_1(probe: Probe) -> Iterator[Fault]:
 def patterns_are_of_the_run_and_of_their_heads(probe: Probe) -> Iterator[Fault]:
     """Replaced the queries of each head, and then its keys, and captured the patterns."""
     for layer in _layers(probe):
-        group = group_size(probe.model, layer)
+        group, before = group_size(probe.model, layer), _pattern(probe, layer)
         for kind, readers in (("attn_q", 1), ("attn_k", group)):
             site, changed = f"{layer}.{kind}", False
             if site not in probe.model.sites:
@@ -49,9 +50,8 @@ def patterns_are_of_the_run_and_of_their_heads(probe: Probe) -> Iterator[Fault]:
             for head in range(_heads(probe.model.sites[site])):
                 own = query_heads([head], readers)
                 found = _pattern(probe, layer, **_replaced(probe, site, head))
-                others = [h for h in range(found.shape[2]) if h not in own]
-                before = _pattern(probe, layer)
-                changed |= not torch.equal(found[:, :, own].expand_as(before[:, :, own]), before[:, :, own])
+                others = [other for other in range(found.shape[2]) if other not in own]
+                changed |= not torch.equal(found[:, :, own], before[:, :, own])
                 fault = probe.apart(found[:, :, others], before[:, :, others])
                 if fault:
                     done = f"replaced the nodes of head {head} of {site}, and captured {layer}.attn_pattern"
@@ -81,7 +81,7 @@ def values_go_with_the_queries_of_their_head(probe: Probe) -> Iterator[Fault]:
                     return
 
 
-def _replaced(probe: Probe, site: str, head: int) -> dict[str, dict[str, Tensor]]:
+def _replaced(probe: Probe, site: str, head: int) -> dict[str, Any]:
     """Levers that give the nodes of one head of a site random values."""
     return {
         "masks": {site: (_head_of(probe, site) != head).to(probe.model.dtype)[None]},
@@ -89,7 +89,7 @@ def _replaced(probe: Probe, site: str, head: int) -> dict[str, dict[str, Tensor]
     }
 
 
-def _pattern(probe: Probe, layer: int, **levers: dict[str, Tensor]) -> Tensor:
+def _pattern(probe: Probe, layer: int, **levers: Any) -> Tensor:
     name = f"{layer}.attn_pattern"
     return probe.run(capture=[name], **levers).captured[name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def what_is_captured_is_of_the_run_with_its_masks(probe: Probe) -> Iterator[Faul
     run = probe.run(masks=masks, baselines=baselines, norm_scales=scales, capture=sites)
     for site in sites:
         x, m, b = run.captured[site], masks[site][:, None, None], baselines[site]
-        levers = {
+        levers: dict[str, Any] = {
             "masks": {**masks, site: torch.zeros_like(x)},
             "baselines": {**baselines, site: m * x + (1 - m) * b},
             "norm_scales": scales,
@@ -80,7 +81,7 @@ def what_is_captured_is_of_the_run_with_its_masks(probe: Probe) -> Iterator[Faul
         found = probe.apart(probe.logits(**levers), run.logits)
         if found:
             yield Fault(
-                f"ran with masks m and baselines b at all sites, and with mask 0 and baseline m x + (1 - m) b at {site}",
+                f"ran with masks m and baselines b everywhere, and with mask 0 and baseline m x + (1 - m) b at {site}",
                 "the same logits, x being what is captured there under these masks",
                 found,
                 ("what is captured is of this run, with its masks at other sites", _HOOK),

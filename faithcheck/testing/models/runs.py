@@ -99,11 +99,14 @@ def levers_broadcast(probe: Probe) -> Iterator[Fault]:
         ("norm_scales", "[1, prompt, pos]", scales),
     ):
         spread = {name: _spread(probe, lever, value) for name, value in given.items()}
-        few, all_ = (probe.logits(**{"masks": masks, lever: value}) for value in (given, spread))
+        ways: list[dict[str, Any]] = [{"masks": masks, lever: value} for value in (given, spread)]
+        few, all_ = (probe.logits(**way) for way in ways)
         found = probe.apart(few, all_)
         if found:
             done = f"ran three members with {lever} {shape}, and with the same over members, prompts and positions"
-            yield Fault(done, _SAME, found, ("a lever has its own axes: all but a mask of two broadcast from the right",))
+            yield Fault(
+                done, _SAME, found, ("a lever has its own axes: all but a mask of two broadcast from the right",)
+            )
 
 
 def _spread(probe: Probe, lever: str, value: Tensor) -> Tensor:
