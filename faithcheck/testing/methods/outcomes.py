@@ -106,9 +106,7 @@ def leaves_what_it_returned(trial: Trial) -> Iterator[Broken]:
                 f"{trial.what}; then from other problems",
                 "the scores of the first stay what they were",
                 "others",
-                (
-                    "make new tensors in each call of extract: one that is filled again has the last problem's scores",
-                ),
+                ("make new tensors in each call of extract: one that is filled again has the last problem's scores",),
             )
             return
 
