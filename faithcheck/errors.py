@@ -33,8 +33,8 @@ class NotSupported(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the nearest of the known words, whatever its capitals, or an empty string where none is
-    near."""
+    """`"; did you mean 'x'?"` for the nearest of the known words, whatever its capitals, or an empty string where
+    none is near."""
     by_small_letters = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(str(word).casefold(), list(by_small_letters), n=1, cutoff=0.6)
     return f"; did you mean {by_small_letters[near[0]]!r}?" if near else ""
