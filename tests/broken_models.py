@@ -203,6 +203,28 @@ class AllPatterns(RestrictedModel):
         return value if "pattern" in name else super()._gather(name, value)
 
 
+def restricted(run):
+    """A model whose restriction runs otherwise: run(the right one, tokens, **levers)."""
+
+    class Restricted(RestrictedModel):
+        def run(self, tokens, **levers):
+            return run(super().run, tokens, **levers)
+
+    class Changed(RestrictingModel):
+        def restrict(self, keep, ablation, trainable=False):
+            return Restricted(self, {s: torch.atleast_2d(k) for s, k in keep.items()}, trainable)
+
+    return Changed
+
+
+def live_at_positions(run, tokens, *, positions=None, norm_scales=None, **levers):
+    return run(tokens, positions=positions, norm_scales=norm_scales if positions is None else None, **levers)
+
+
+def captured_under_live_norms(run, tokens, *, norm_scales=None, **levers):
+    return replace(run(tokens, norm_scales=norm_scales, **levers), captured=run(tokens, **levers).captured)
+
+
 class NeverTrains(RestrictingModel):
     def restrict(self, keep, ablation, trainable=False):
         return super().restrict(keep, ablation)
@@ -434,6 +456,11 @@ BROKEN = {
     "weights that change": (WritesWeights, "keeps no state"),
     "restrict to everything": (LeavesOutNothing, "a restricted model is the masked one"),
     "slots in another order": (SwapsNodes, "a restricted models nodes are slots"),
+    "a restriction without scales at positions": (restricted(live_at_positions), "a restricted model has every lever"),
+    "a restriction's values under live norms": (
+        restricted(captured_under_live_norms),
+        "a restricted model has every lever",
+    ),
     "patterns of heads that were left out": (AllHeads, "a restricted models patterns are of its heads"),
     "a restricted model that never trains": (NeverTrains, "a restricted model can be trained"),
     "edges of nodes that are off": (CountsOff, "edges are counted between kept nodes"),

@@ -100,6 +100,15 @@ class Probe:
         """float[member, prompt, pos, token] -> float[member, prompt, token], at `positions`."""
         return logits[:, torch.arange(len(self.positions), device=logits.device), self.positions]
 
+    def up_to_the_answer(self, value: Tensor, axis: int = 2) -> Tensor:
+        """What is captured of a run, with 0 after the answer positions on this axis; another shape as it is."""
+        if value.dim() <= axis or value.shape[axis] != self.tokens.shape[1]:
+            return value
+        counts = torch.arange(value.shape[axis], device=value.device) <= self.positions[:, None]
+        shape = [1] * value.dim()
+        shape[1], shape[axis] = counts.shape
+        return value * counts.view(shape)
+
     def apart(self, found: Tensor, expected: Tensor) -> str:
         """How two tensors that should be the same differ; empty where they do not. A member axis may be 1."""
         if found.shape[1:] != expected.shape[1:] or len(found) not in (1, len(expected)):

@@ -142,22 +142,12 @@ def positions_leave_what_is_captured(probe: Probe) -> Iterator[Fault]:
     found, whole = (probe.run(**levers, **more).captured for more in ({"positions": probe.positions}, {}))
     for name in names:
         axis = 3 if name.endswith(".attn_pattern") else 2
-        one, other = (_up_to_the_answer(probe, value[name], axis) for value in (found, whole))
+        one, other = (probe.up_to_the_answer(value[name], axis) for value in (found, whole))
         fault = probe.apart(one, other)
         if fault:
             expected = "the same values up to the answer position"
             yield Fault(f"captured {name} with positions= and without", expected, fault)
             return
-
-
-def _up_to_the_answer(probe: Probe, value: Tensor, axis: int) -> Tensor:
-    """What is captured of a run, with 0 after each prompt's answer position on this axis; another shape as it is."""
-    if value.dim() <= axis or value.shape[axis] != probe.tokens.shape[1]:
-        return value
-    counts = torch.arange(value.shape[axis], device=value.device) <= probe.positions[:, None]
-    shape = [1] * value.dim()
-    shape[1], shape[axis] = counts.shape
-    return value * counts.view(shape)
 
 
 def padding_changes_nothing(probe: Probe) -> Iterator[Fault]:
