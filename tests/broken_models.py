@@ -415,7 +415,10 @@ BROKEN = {
         given(masks=each(lambda name, m: m.detach() if name == "0.attn_k" else m)),
         "gradients are finite differences",
     ),
-    "a detached baseline": (site(detached_where_baselines_are), "gradients are finite differences"),
+    "a detached baseline": (
+        site(detached_where_baselines_are),
+        "a baseline that is the value has gradient 0",
+    ),
     "a gradient twice as large": (site(doubled_gradient), "gradients are finite differences"),
     "a kind that there is not": (WrongKind, "declares its sites"),
     "queries without heads": (NoHeads, "declares its sites"),
