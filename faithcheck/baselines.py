@@ -54,10 +54,10 @@ def baselines_on(ablation: Ablation, model: Model, partners: Tensor | None) -> d
 
 
 def _texts(model: Model) -> list[list[int]]:
-    texts = getattr(model, "sample_text", ())[:MEAN_TEXTS]
-    if not texts:
+    rows = [model.tokenizer.encode(text) for text in getattr(model, "sample_text", ())[:MEAN_TEXTS]]
+    if not any(rows):
         raise UserError(f"ablation: {model.name} carries no text of its own to take means over; use task_mean")
-    return [model.tokenizer.encode(text) for text in texts]
+    return [row for row in rows if row]
 
 
 def _rows(prompts: PromptSet) -> list[list[int]]:

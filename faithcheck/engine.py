@@ -100,8 +100,7 @@ def _check_cases(run: Resolved, state: TaskState) -> list[Case]:
 def _given(run: Resolved, state: TaskState) -> Iterator[Event]:
     """The finished circuit under test."""
     assert run.circuit is not None
-    bench = replace(state.bench, norms=run.circuit.norms)
-    subject = Subject(bench, run.circuit)
+    bench, subject = state.bench, Subject(state.bench, run.circuit)
     state.subjects.append(subject)
     loss = float(subject.losses(subject.run("validation"), "validation").mean())
     key = case_key(run, bench.task.name, "circuit")
@@ -159,7 +158,7 @@ def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
 
 
 def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
-    bench, made_on = subject.bench, subject.circuit.provenance.get("fingerprint")
+    bench, provenance = subject.bench, subject.circuit.provenance
     splits = {"test": "the task"}
     if getattr(check, "uses_shifts", False):
         splits |= {shift: f"the shift {shift}" for shift in bench.task.shifts}
@@ -167,8 +166,10 @@ def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
         units = len(bench.prompts(split).units.unique())
         if units < MINIMUM_UNITS:
             yield f"{what} has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
-    if made_on not in (None, bench.model.fingerprint):
+    if provenance.get("fingerprint") not in (None, bench.model.fingerprint):
         yield "the circuit was found on a model with other weights"
+    if provenance.get("task_sha256") not in (None, bench.task.fingerprint):
+        yield "the circuit was found on a task of this name with other prompts or answers"
 
 
 def _judge_method(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:

@@ -65,7 +65,8 @@ def group_falls(
 ) -> dict[LossKind, Importance]:
     """How far the log-odds of each kind fall without each group, however many there are.
 
-    baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}; None is 0.
+    baselines: what the nodes of a group take, {site: broadcastable to [group, prompt, pos, kept node]}; None is what
+    the circuit's ablation says.
     Raises ValueError where the log-odds without a group are no finite number.
     """
     prompts, scales, compiled = subject.bench.prompts("test"), subject.bench.scales("test"), subject.compiled

@@ -9,7 +9,7 @@ from typing import Any
 from faithcheck.ablation import Ablation
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
-from faithcheck.circuit import Circuit
+from faithcheck.circuit import Circuit, Norms
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
 from faithcheck.method import Budget
@@ -57,19 +57,21 @@ def resolve(
     if method is None and circuit is None:
         raise UserError("the suite names no method: give one with --method, or a circuit with --circuit")
     model = load_model(model_ref or suite.model, device, loaded.path.parent)
+    ablation, norms = Ablation(suite.ablation), suite.norms
     if circuit is not None:
         circuit.check_fits(model)
         tasks = _tasks_of(circuit, tasks)
-    ablation = Ablation(suite.ablation) if circuit is None else circuit.ablation
+        ablation, norms = _own_levers(circuit, loaded)
     benches = []
     for task in tasks:
-        benches.append(_bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, suite.norms)))
+        benches.append(_bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, norms)))
         if ablation.kind == "mean":
             ablation = benches[0].ablation  # the means are the model's, whatever the task
     settings = {
         **suite.model_dump(mode="json", exclude={"method"}),
         "model": model_ref or suite.model,
         "ablation": ablation.kind,
+        "norms": norms,
         "tasks": [{"name": bench.task.name, "sha256": bench.task.fingerprint} for bench in benches],
         "checks": [
             {"name": c.check.name, "gates": {metric: gate.text for metric, gate in c.gates.items()}} for c in checks
@@ -99,6 +101,18 @@ def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | Non
         return build_method(made_by["name"], made_by["parameters"], loaded)  # type: ignore[index]
     except (UserError, BrokenPlugin, TypeError, KeyError):
         return None
+
+
+def _own_levers(circuit: Circuit, loaded: LoadedSuite) -> tuple[Ablation, Norms]:
+    """The ablation and the norms that a given circuit was found with, under which it is tested; so is its extractor."""
+    for what, own in (("ablation", circuit.ablation.kind), ("norms", circuit.norms)):
+        for override in loaded.overrides:
+            if override.path == (what,) and override.value != own:
+                raise UserError(
+                    f"the circuit was found under {own} {what} and is tested under its own, not under {override.value}",
+                    override.location,
+                )
+    return circuit.ablation, circuit.norms
 
 
 def _tasks_of(circuit: Circuit, tasks: Sequence[Task]) -> Sequence[Task]:

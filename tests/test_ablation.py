@@ -102,7 +102,13 @@ def test_mean_ablation_takes_the_models_own_text():
     model = Readout([(ONE, table({"f0": 6.0}))], [{"she": 1.0}], sample_text=("f0 t0", "t0"))
     ablation = measured(Ablation("mean"), model, TRAIN)
     assert ablation.means["0.mlp_neuron"].tolist() == [2.0]
-    silent = Readout([(ONE, SIGN)], [{"she": 1.0}])
+    gaps = Readout([(ONE, table({"f0": 6.0}))], [{"she": 1.0}], sample_text=("", "f0 t0", "", "t0"))
+    assert measured(Ablation("mean"), gaps, TRAIN).means["0.mlp_neuron"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("text", [(), ("",)])
+def test_a_model_without_text_of_its_own_has_no_means_of_it(text):
+    silent = Readout([(ONE, SIGN)], [{"she": 1.0}], sample_text=text)
     with pytest.raises(UserError, match="scripted carries no text of its own to take means over; use task_mean"):
         measured(Ablation("mean"), silent, TRAIN)
 
@@ -190,6 +196,18 @@ def test_masks_are_trained_under_the_problems_ablation(kind, norms):
     [trained] = train_masks([(asked, 1.0)], parameters)
     off = {site: torch.zeros(1, at.size) for site, at in MODEL.sites.items()}
     assert float(trained.losses[0]) == pytest.approx(float(asked.losses(off).mean()), abs=1e-5)
+
+
+def test_problems_with_other_means_are_not_trained_under_each_others():
+    """Two in one call find what each finds by itself."""
+    means = {site: torch.zeros(at.size) for site, at in MODEL.sites.items()}
+    apart = [
+        problem(ablation=Ablation("mean", {site: mean + value for site, mean in means.items()})) for value in (0.0, 2.0)
+    ]
+    prune = SparsePrune(SparsePrune.Parameters(steps=10, sweep=(1.0,)))
+    for together, asked in zip(prune.extract_many(apart), apart, strict=True):
+        alone = prune.extract(asked).scores
+        assert all(torch.equal(together.scores[site], alone[site]) for site in MODEL.sites)
 
 
 def test_a_task_whose_answers_have_prompts_of_other_lengths_is_refused_under_resample_ablation(tmp_path):

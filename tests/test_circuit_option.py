@@ -10,9 +10,11 @@ import known_bad
 import pytest
 import stub_plugins
 import torch
+from faithcheck_circuits.methods.controls import Full
 from fake_models import circuit_of
 from known_bad_runs import NEURON, suite_of
 
+from faithcheck.ablation import Ablation
 from faithcheck.bundled import bundled_dir
 from faithcheck.circuit import Circuit, load_circuit, save_circuit
 from faithcheck.cli import main
@@ -137,9 +139,41 @@ def test_a_circuit_of_a_method_that_is_not_here_is_still_tested(made, given, met
     assert found == metrics(made[0])
 
 
+@pytest.mark.parametrize(
+    ("changed", "remark"),
+    [({"fingerprint": "0" * 64}, "on a model with other weights"), ({"task_sha256": "0" * 64}, "with other prompts")],
+)
+def test_every_verdict_says_that_the_circuit_was_found_on_another_model_or_task(made, given, changed, remark):
+    _, result = given(provenance={**load_circuit(made[1]).provenance, **changed})
+    assert all(remark in check["reason"] for check in result["checks"])
+    assert not any(remark in check["reason"] for check in made[0]["checks"])
+
+
 def test_a_circuit_without_provenance_is_about_the_only_task_of_the_suite(made, given):
     _, result = given(tasks="pronoun", provenance={})
     assert metrics(result) == metrics(made[0])
+
+
+@pytest.fixture
+def frozen(made, tmp_path):
+    """The circuit file as one that was found with frozen norms, under mean ablation with means of 0."""
+    circuit, path = load_circuit(made[1]), tmp_path / "frozen.safetensors"
+    means = {site: torch.zeros(len(kept)) for site, kept in circuit.keep.items()}
+    save_circuit(path, replace(circuit, ablation=Ablation("mean", means), norms="frozen"))
+    return path
+
+
+def test_a_circuit_and_its_extractor_are_judged_under_the_circuits_own_ablation_and_norms(
+    frozen, tmp_path, monkeypatch
+):
+    asked = []
+    extract = Full.extract
+    monkeypatch.setattr(Full, "extract", lambda self, problem: asked.append(problem) or extract(self, problem))
+    suite = write(tmp_path / "given.yaml", checks="sufficiency, nonsense_control")
+    _, result = run(suite, tmp_path / "out", "--circuit", frozen, "--method", "full")
+    assert (result["suite"]["ablation"], result["suite"]["norms"]) == ("mean", "frozen")
+    assert asked
+    assert {(problem.ablation.kind, problem.norms) for problem in asked} == {("mean", "frozen")}
 
 
 def other_model(folder, file):
@@ -181,9 +215,28 @@ def no_task_among_several(folder, file):
     return ["--circuit", path], "task"
 
 
+def other_ablation(folder, file):
+    return ["--set", "ablation=mean", "--circuit", file], "under zero ablation and is tested under its own, not under"
+
+
+def other_norms(folder, file):
+    return ["--set", "norms=frozen", "--circuit", file], "under live norms and is tested under its own, not under"
+
+
 @pytest.mark.parametrize(
     "case",
-    [other_model, missing, no_circuit, a_folder, evidence, other_task, misspelt_task, no_task_among_several],
+    [
+        other_ablation,
+        other_norms,
+        other_model,
+        missing,
+        no_circuit,
+        a_folder,
+        evidence,
+        other_task,
+        misspelt_task,
+        no_task_among_several,
+    ],
 )
 def test_a_circuit_that_cannot_be_tested_is_refused_in_a_line_or_two(made, tmp_path, capsys, case):
     args, fragment = case(tmp_path, made[1])

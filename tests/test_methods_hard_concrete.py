@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from faithcheck_circuits.methods.hard_concrete import HardConcrete, gates, probability_on, stretched
+from faithcheck_circuits.methods.penalties import parts
 from method_problems import LinearLoss, problem_of, random_problem, same
 from pydantic import ValidationError
-from small_pruning import MODEL, OTHERS, problem
+from small_pruning import MODEL, OTHERS, framed, problem
 
 from faithcheck.ablation import Ablation
 from faithcheck.cutting import Cutter
@@ -15,7 +16,8 @@ from faithcheck.method import Budget
 
 
 def method(**parameters):
-    return HardConcrete(HardConcrete.Parameters(**{"steps": 150, **parameters}))
+    """With one penalty."""
+    return HardConcrete(HardConcrete.Parameters(**{"steps": 150, "sweep": (1.0,), **parameters}))
 
 
 def test_a_gate_of_even_noise_is_the_stretched_sigmoid():
@@ -79,6 +81,28 @@ def test_a_stronger_penalty_leaves_fewer_nodes_on():
     assert on[0] > 10 * on[2] > on[3] == 0
 
 
+def test_of_a_sweep_the_penalty_that_reaches_the_target_with_the_fewest_nodes_is_taken():
+    """10 turns every node off, so that the order of the nodes says nothing."""
+    best, *others = (method(penalty=penalty, steps=60).extract(problem()).scores for penalty in (0.01, 1e-5, 10.0))
+    swept = method(penalty=10.0, sweep=(1.0, 0.001, 1e-6), steps=60).extract(problem()).scores
+    assert same(swept, best, 0.0)
+    assert not any(same(swept, other, 1e-3) for other in others)
+
+
+def test_gates_are_trained_on_other_frames_than_the_penalty_is_chosen_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr(HardConcrete, "_trained", lambda self, asked, _: seen.append(asked.prompts.texts) or scores)
+    scores = {site: torch.linspace(0.1, 1, at.size) for site, at in MODEL.sites.items()}
+    asked = problem(prompts=framed(12))
+    HardConcrete().extract(asked)
+    assert seen == [parts(asked)[0].texts] * 2
+
+
+def test_by_default_a_penalty_ten_times_weaker_is_tried_too():
+    """A control must not look out of reach because the penalty was too strong for it."""
+    assert min(HardConcrete.Parameters().sweep) <= 0.1
+
+
 def test_scores_lie_in_the_stretched_interval_and_order_all_nodes():
     flat = method(steps=30).extract(problem()).flat(MODEL)
     assert -0.1 <= flat.min() < flat.max() <= 1.1
@@ -100,7 +124,9 @@ def test_scores_do_not_depend_on_how_prompts_are_split():
     assert same(*found, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("bad", [{"steps": 0}, {"penalty": -1.0}, {"lr": 0.0}, {"batch": 0}, {"beta": 0.5}])
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"penalty": -1.0}, {"sweep": ()}, {"lr": 0.0}, {"batch": 0}, {"beta": 0.5}]
+)
 def test_bad_parameters_are_refused(bad):
     with pytest.raises(ValidationError):
         HardConcrete.Parameters(**bad)

@@ -23,7 +23,7 @@ METHODS = [
     IntegratedGradients(),
     ActivationDifference(),
     Greedy(),
-    HardConcrete(HardConcrete.Parameters(steps=150)),
+    HardConcrete(HardConcrete.Parameters(steps=150, sweep=(1.0,))),
     SparsePrune(SparsePrune.Parameters(steps=150)),
 ]
 SEEDS = (0, 1)
@@ -75,30 +75,52 @@ def by_chance(seed, size):
         yield circuit_of(planted(seed).model, order, size)
 
 
+def beats_chance_at(seed, found, size):
+    """Whether the circuit of the first `size` nodes has less than 0.6 times the loss of the best of five by chance."""
+    chance = min(loss(seed, circuit.keep) for circuit in by_chance(seed, size))
+    return loss(seed, of_size(seed, found, size).keep) < 0.6 * chance
+
+
+def cut_of(seed, found):
+    instance = planted(seed)
+    held_out = prompts(seed, "validation")
+    return Cutter(instance.model, held_out, "full", instance.target_loss, instance.true.ablation).cut(found)
+
+
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 each_seed = pytest.mark.parametrize("seed", SEEDS)
+
+
+@each_method
+@each_seed
+def test_it_reaches_the_target_with_few_nodes_and_beats_as_many_drawn_at_random(method, seed):
+    found = scores(method, seed)
+    cut = cut_of(seed, found)
+    assert cut.reached
+    assert cut.size <= sum(site.size for site in planted(seed).model.sites.values()) / 10
+    assert beats_chance_at(seed, found, cut.size)
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m.name != "activation_difference"], ids=lambda m: m.name)
 @each_seed
 def test_at_the_size_of_the_true_circuit_it_beats_nodes_drawn_at_random(method, seed):
-    """All but activation_difference, which on seed 0 does no better there: it ranks nodes that nothing reads as high as
-    those of the path. Without a path both answers are equally likely."""
-    size = planted(seed).true.size
-    chance = [loss(seed, circuit.keep) for circuit in by_chance(seed, size)]
-    assert min(chance) == pytest.approx(math.log(2), abs=0.01)
-    assert loss(seed, of_size(seed, scores(method, seed), size).keep) < 0.6 * min(chance)
+    """activation_difference does on some models only, by its nature (below); docs/methods.md has ten of them."""
+    assert beats_chance_at(seed, scores(method, seed), planted(seed).true.size)
 
 
-@each_method
 @each_seed
-def test_it_reaches_the_target_with_few_nodes_where_as_many_drawn_at_random_do_not(method, seed):
-    instance = planted(seed)
-    cutter = Cutter(instance.model, prompts(seed, "validation"), "full", instance.target_loss, instance.true.ablation)
-    cut = cutter.cut(scores(method, seed))
-    assert cut.reached
-    assert cut.size <= sum(site.size for site in instance.model.sites.values()) / 10
-    assert all(loss(seed, chance.keep) > instance.target_loss for chance in by_chance(seed, cut.size))
+def test_activation_difference_ranks_many_nodes_that_nothing_reads_above_some_of_the_path(seed):
+    """Where a head looks does not depend on the answer, and noise that nothing reads may."""
+    found, true = scores(ActivationDifference(), seed).scores, planted(seed).true
+    lowest = min(float(found[site][kept].min()) for site, kept in true.keep.items() if kept.any())
+    above = sum(int((found[site][~kept] > lowest).sum()) for site, kept in true.keep.items())
+    assert above > 10 * true.size
+
+
+@pytest.mark.parametrize("size", [10, 100])
+@each_seed
+def test_nodes_drawn_at_random_leave_both_answers_equally_likely(seed, size):
+    assert all(loss(seed, chance.keep) == pytest.approx(math.log(2), abs=0.02) for chance in by_chance(seed, size))
 
 
 @each_method

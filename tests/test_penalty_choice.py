@@ -1,16 +1,15 @@
-"""Which of a sweep's penalties sparse_prune keeps, and on what prompts it compares them."""
+"""Which of a sweep's penalties a method keeps, and on what prompts it compares them."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from faithcheck_circuits.methods import batches
+from faithcheck_circuits.methods import batches, penalties
 from faithcheck_circuits.methods.batches import train_masks
-from faithcheck_circuits.methods.sparse_prune import _parts
+from faithcheck_circuits.methods.penalties import parts
 from faithcheck_circuits.methods.trained import Trained
 from small_pruning import MODEL, TRAIN, close, framed, method, problem
 
-from faithcheck import cutting
 from faithcheck.ablation import Ablation
 from faithcheck.circuit import NodeScores
 from faithcheck.cutting import Cutter
@@ -35,7 +34,7 @@ def test_of_a_sweep_the_smallest_circuit_at_the_target_wins_or_else_the_lowest_l
 
 @pytest.mark.parametrize("frames", [5, 12, 64])
 def test_a_fifth_of_the_frames_is_kept_from_training_to_choose_the_penalty_on(frames):
-    fit, choose = _parts(problem(prompts=framed(frames)))
+    fit, choose = parts(problem(prompts=framed(frames)))
     kept_apart = set(choose.frames.tolist())
     assert len(kept_apart) == frames // 5
     assert not kept_apart & set(fit.frames.tolist())
@@ -43,7 +42,7 @@ def test_a_fifth_of_the_frames_is_kept_from_training_to_choose_the_penalty_on(fr
 
 
 def test_which_frames_are_held_out_depends_on_the_seed_alone():
-    held_out = [_parts(problem(prompts=framed(12), seed=seed))[1].texts for seed in (0, 0, 1, 2)]
+    held_out = [parts(problem(prompts=framed(12), seed=seed))[1].texts for seed in (0, 0, 1, 2)]
     assert held_out[0] == held_out[1]
     assert len(set(held_out)) > 1
 
@@ -67,7 +66,7 @@ def test_the_penalty_is_judged_on_the_held_out_frames(monkeypatch, worse):
     monkeypatch.setattr(batches, "train_masks", trained)
     found = method().extract(problem(prompts=framed(12)))
     assert close(found.scores, good, 0)
-    assert set(seen) == {_parts(problem(prompts=framed(12)))[0].texts}
+    assert set(seen) == {parts(problem(prompts=framed(12)))[0].texts}
 
 
 @pytest.mark.parametrize("norms", ["live", "frozen"])
@@ -78,6 +77,6 @@ def test_penalties_are_compared_under_the_problems_norms(monkeypatch, norms):
         seen.append(Cutter(*given))
         return seen[-1]
 
-    monkeypatch.setattr(cutting, "Cutter", spy)
+    monkeypatch.setattr(penalties, "Cutter", spy)
     method(steps=2).extract(problem(norms=norms))
     assert {cutter.norms for cutter in seen} == {norms}

@@ -36,7 +36,8 @@ def together(problems: Sequence[Problem]) -> list[list[Problem]]:
     groups: dict[tuple[object, ...], list[Problem]] = {}
     for p in problems:
         seed = None if getattr(p.model, "own_prompts", False) else p.seed
-        groups.setdefault((p.model.fingerprint, p.prompts.texts, seed, p.loss, p.ablation, p.norms), []).append(p)
+        ablation = (p.ablation, id(p.ablation.means))
+        groups.setdefault((p.model.fingerprint, p.prompts.texts, seed, p.loss, ablation, p.norms), []).append(p)
     return list(groups.values())
 
 

@@ -30,8 +30,10 @@ class HardConcrete:
     gates are z = min(1, max(0, sigmoid(log alpha) (zeta - gamma) + gamma)). Cao et al. 2021, "Low-complexity probing
     via finding subnetworks", train such masks over a frozen model's weights; here they are over nodes.
 
-    log alpha is trained with Adam on minibatches of the train prompts. The score of a node is its gate before it is cut
-    to [0, 1], in (gamma, zeta): positive where the node is on, and still an order among those that are not.
+    log alpha is trained with Adam on minibatches, once for every penalty of the sweep, `penalty` times a factor, on
+    four fifths of the train prompts' frames; the scores that need the fewest nodes on the other frames are returned.
+    The score of a node is its gate before it is cut to [0, 1], in (gamma, zeta): positive where the node is on, and
+    still an order among those that are not.
     """
 
     name = "hard_concrete"
@@ -39,6 +41,7 @@ class HardConcrete:
     class Parameters(parameters.Parameters):
         steps: int = Field(300, gt=0, description="optimiser steps")
         penalty: float = Field(1e-2, ge=0, description="for each node expected to be on, in nats")
+        sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on penalty")
         lr: float = Field(0.2, gt=0, description="learning rate of Adam")
         start: float = Field(3.0, description="log alpha at first; a gate is then 0 with a probability of 1 %")
         batch: int = Field(64, gt=0, description="prompts per step")
@@ -47,9 +50,20 @@ class HardConcrete:
         self.parameters = values or self.Parameters()
 
     def extract(self, problem: Problem) -> NodeScores:
-        import torch
+        from dataclasses import replace
 
         from faithcheck.circuit import NodeScores
+        from faithcheck_circuits.methods.penalties import parts, smallest
+
+        fit, held_out = parts(problem)
+        penalties = [self.parameters.penalty * factor for factor in self.parameters.sweep]
+        trained = [self._trained(replace(problem, prompts=fit), penalty) for penalty in penalties]
+        return NodeScores(trained[smallest(replace(problem, prompts=held_out), trained)])
+
+    def _trained(self, problem: Problem, penalty: float) -> dict[str, Tensor]:
+        """The scores under one penalty, {site: float[node]}."""
+        import torch
+
         from faithcheck_circuits.methods.chunks import chunks
 
         model, p = problem.model, self.parameters
@@ -61,13 +75,13 @@ class HardConcrete:
             noise = torch.rand(len(log_alpha), generator=generator).to(log_alpha)
             drawn = torch.randint(len(problem.prompts), (p.batch,), generator=generator)
             optimiser.zero_grad()
-            (p.penalty * probability_on(log_alpha).sum()).backward()
+            (penalty * probability_on(log_alpha).sum()).backward()
             for prompts in chunks(problem, problem.prompts.select(drawn.to(model.device))):
                 masks = dict(zip(model.sites, gates(log_alpha, noise)[None].split(sizes, dim=1), strict=True))
                 (problem.losses(masks, prompts).sum() / p.batch).backward()
             optimiser.step()
         scores = stretched(log_alpha.detach().sigmoid()).cpu().split(sizes)
-        return NodeScores(dict(zip(model.sites, scores, strict=True)))
+        return dict(zip(model.sites, scores, strict=True))
 
 
 def stretched(s: Tensor) -> Tensor:

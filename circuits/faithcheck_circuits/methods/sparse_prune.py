@@ -12,7 +12,6 @@ from faithcheck import parameters
 if TYPE_CHECKING:
     from faithcheck.circuit import NodeScores
     from faithcheck.method import Problem
-    from faithcheck.prompts import PromptSet
     from faithcheck_circuits.methods.trained import Trained
 
 
@@ -59,9 +58,10 @@ class SparsePrune:
         from functools import partial
 
         from faithcheck_circuits.methods.batches import train_masks, workers
+        from faithcheck_circuits.methods.penalties import parts
         from faithcheck_circuits.methods.workers import side_by_side
 
-        fit, held_out = zip(*map(_parts, group), strict=True)
+        fit, held_out = zip(*map(parts, group), strict=True)
         factors = self.parameters.sweep
         runs = [(replace(p, prompts=part), f) for p, part in zip(group, fit, strict=True) for f in factors]
         trained = train_masks(runs, self.parameters)
@@ -72,41 +72,11 @@ class SparsePrune:
         return side_by_side(choices, workers(runs, self.parameters))
 
 
-def _parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
-    """The prompts to train on, and those, of other frames, to choose the penalty on; all for both of few frames.
-
-    Masks fit the frames that they are trained on: a penalty chosen on the same ones favours masks that fit no others.
-    Where a frame decides the answer, a fifth of each answer's frames is held out.
-    """
-    import torch
-
-    prompts = problem.prompts
-    generator = torch.Generator().manual_seed(problem.seed)
-    apart = torch.zeros(len(prompts), dtype=torch.bool, device=prompts.tokens.device)
-    for answers in ({0}, {1}, {0, 1}):
-        frames = [f for f in prompts.frames.unique().tolist() if _answers(prompts, f) == answers]
-        order = torch.randperm(len(frames), generator=generator)[: len(frames) // 5].tolist()
-        for place in order:
-            apart |= prompts.frames == frames[place]
-    if len(prompts.classes[apart].unique()) < 2:
-        return prompts, prompts
-    return prompts.select((~apart).nonzero().flatten()), prompts.select(apart.nonzero().flatten())
-
-
-def _answers(prompts: PromptSet, frame: int) -> set[int]:
-    return set(prompts.classes[prompts.frames == frame].tolist())
-
-
 def _best(problem: Problem, sweep: Sequence[Trained]) -> NodeScores:
-    """The scores that reach the target with the fewest nodes on these prompts, else those of the lowest loss."""
+    """The scores of `penalties.smallest`, and how the weakest penalty's training ended."""
     from faithcheck.circuit import NodeScores
-    from faithcheck.cutting import Cut, Cutter
+    from faithcheck_circuits.methods.penalties import smallest
 
-    def rank(cut: Cut) -> tuple[bool, float]:
-        return (False, cut.size) if cut.reached else (True, cut.loss)
-
-    scales = problem.norm_scales()
-    cutter = Cutter(problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales)
-    best = min(sweep, key=lambda trained: rank(cutter.cut(NodeScores(trained.scores), whole_curve=False)))
+    best = sweep[smallest(problem, [trained.scores for trained in sweep])]
     weakest = min(sweep, key=lambda trained: trained.factor)
     return NodeScores(best.scores, weakest.convergence(problem.target_loss))
