@@ -27,7 +27,6 @@ def snapshot(problem: Problem) -> Snapshot:
 
 def changed(before: Snapshot, now: Snapshot) -> list[str]:
     """The names of what is not as it was, to the bit."""
-
     names = [*before, *(name for name in now if name not in before)]
     return [name for name in names if name not in now or name not in before or not _same(before[name], now[name])]
 
