@@ -57,7 +57,7 @@ def baselines_on(ablation: Ablation, model: Model, partners: Tensor | None) -> d
         raise ValueError(
             f"the means of this {ablation.kind} ablation were not measured (faithcheck.baselines.measured)"
         )
-    return {site: mean.to(model.device, model.dtype) for site, mean in ablation.means.items()}
+    return {site: mean.to(model.device, model.dtype, copy=True) for site, mean in ablation.means.items()}
 
 
 def _texts(model: Model) -> list[list[int]]:

@@ -46,18 +46,20 @@ class NodeScores:
     def flat(self, model: Model) -> Tensor:
         """float[node] over all sites, in the model's order of sites.
 
-        Raises ValueError where the sites or their sizes are not the model's, or a score is no number.
+        Raises ValueError where the sites or their sizes are not the model's, the scores of a site are no tensor of real
+        numbers, or a score is NaN.
         """
-        if not isinstance(self.scores, Mapping) or not all(isinstance(row, Tensor) for row in self.scores.values()):
+        if not isinstance(self.scores, Mapping):
             raise ValueError("scores are no mapping of site to tensor")
         wrong = set(self.scores) ^ set(model.sites)
         if wrong:
             raise ValueError(f"scores and model differ in the sites {', '.join(sorted(wrong))}")
         for name, site in model.sites.items():
+            if not isinstance(self.scores[name], Tensor) or self.scores[name].is_complex():
+                found = getattr(self.scores[name], "dtype", type(self.scores[name]).__name__)
+                raise ValueError(f"the scores of {name} are {found}, not a tensor of real numbers")
             if self.scores[name].shape != (site.size,):
                 raise ValueError(f"{name} has {site.size} nodes, scores of shape {tuple(self.scores[name].shape)}")
-            if self.scores[name].is_complex():
-                raise ValueError(f"the scores at {name} are complex numbers")
         flat = torch.cat([self.scores[name].detach().to("cpu", torch.float64) for name in model.sites])
         if flat.isnan().any():
             raise ValueError("a score is NaN")

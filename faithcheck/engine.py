@@ -23,6 +23,7 @@ from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, Circ
 from faithcheck.extraction import edges, extract, named
 from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
+from faithcheck.lent import Lent, glimpse
 from faithcheck.plain_errors import plain_errors
 from faithcheck.plugins import one_line
 from faithcheck.references import ResolvedCheck
@@ -31,7 +32,7 @@ from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
-from faithcheck.untouched import Lent, glimpse, same
+from faithcheck.untouched import same
 from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8

@@ -33,9 +33,11 @@ class NotSupported(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the nearest of the known words, or an empty string where none is near."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    """`"; did you mean 'x'?"` for the nearest of the known words, whatever its capitals, or an empty string where
+    none is near."""
+    by_small_letters = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(str(word).casefold(), list(by_small_letters), n=1, cutoff=0.6)
+    return f"; did you mean {by_small_letters[near[0]]!r}?" if near else ""
 
 
 def first_line(error: BaseException) -> str:

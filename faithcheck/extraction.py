@@ -23,7 +23,7 @@ from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
-from faithcheck.untouched import alike, contents, same
+from faithcheck.untouched import changed, of_problem, same
 
 
 @dataclass(frozen=True)
@@ -100,24 +100,28 @@ def _outcome(cuts: Sequence[Cut]) -> str:
 
 
 def _scores(run: Resolved, state: TaskState, problems: Sequence[Problem]) -> list[NodeScores]:
-    """What the method returns; RuntimeError where it changed a model, ValueError where it returns too few or many."""
+    """What the method returns; RuntimeError where it changed a model or a problem, ValueError where it returns too few
+    or many."""
     assert run.method is not None
     bench, lent = state.bench, [problem.model for problem in problems if problem.model is not state.bench.model]
-    before = [behaviour(bench, model) for model in lent]
-    shown = [contents(problem.prompts, problem.ablation.means) for problem in problems]
+    before, given = [behaviour(bench, model) for model in lent], [of_problem(problem) for problem in problems]
     state.changed = True  # until it is known, also where the method or the model raises
     try:
         with at_most(run.time_limit * len(problems), "the method"):
             found = extract_many(run.method.method, problems)
     finally:
-        state.changed = not same(behaviour(bench, bench.model), state.behaviour)
+        edited = [
+            what for was, problem in zip(given, problems, strict=True) for what in changed(was, of_problem(problem))
+        ]
+        state.changed = bool(edited) or not same(behaviour(bench, bench.model), state.behaviour)
+    if edited:
+        raise RuntimeError(
+            f"the method changed problem.{edited[0]}, which it was given; nothing after it can be judged"
+        )
     if state.changed:
         raise RuntimeError("the method changed the model that it was given; nothing after it can be judged")
     if not all(same(behaviour(bench, model), was) for model, was in zip(lent, before, strict=True)):
         raise RuntimeError("the method changed the model of a control that it was given")
-    now = [contents(problem.prompts, problem.ablation.means) for problem in problems]
-    if not all(map(alike, now, shown)):
-        raise RuntimeError("the method changed the prompts or the means that it was given")
     if len(found) != len(problems):
         raise ValueError(f"the method returned {len(found)} scores for {len(problems)} problems")
     for scores in found:

@@ -83,9 +83,12 @@ def describe(group: str) -> list[tuple[Entry, str | None, str | None]]:
 
 def _describe(entry: Entry) -> tuple[str | None, str | None]:
     try:
-        lines = (getattr(_import(entry), "__doc__", None) or "").strip().splitlines()
+        doc = getattr(_import(entry), "__doc__", None)
     except BrokenPlugin as error:
         return None, error.reason
+    except Exception as error:  # a class may make its docstring, and fail
+        return None, one_line(error)
+    lines = doc.strip().splitlines() if isinstance(doc, str) else []
     return (lines[0] if lines else None), None
 
 
@@ -139,8 +142,17 @@ def _execute(path: Path, name: str) -> ModuleType:
 def _unknown(group: str, ref: str, known: Sequence[Entry]) -> str:
     long = len(known) > _SHORT_LIST and group in LISTED
     listed = f"`faithcheck list {group}` names all" if long else f"known: {', '.join(e.name for e in known) or 'none'}"
-    near = did_you_mean(ref, [*(e.name for e in known), *(map(str, known) if "/" in ref else [])])
-    return f"unknown {singular(group)} {ref!r}; {listed}{near}"
+    return f"unknown {singular(group)} {ref!r}; {listed}{nearest(ref, known)}"
+
+
+def nearest(ref: str, known: Sequence[Entry], others: Sequence[str] = ()) -> str:
+    """The nearest of the plugins and of other names, as `did_you_mean` says it; one of the same name in another package
+    before any other."""
+    package, _, name = ref.rpartition("/")
+    same = [str(entry) for entry in known if package and entry.name == name]
+    if same:
+        return f"; did you mean {' or '.join(map(repr, same))}?"
+    return did_you_mean(ref, [*(entry.name for entry in known), *(map(str, known) if package else []), *others])
 
 
 def singular(group: str) -> str:

@@ -29,7 +29,7 @@ class TaskState:
     behaviour: Tensor
     """The model's logits on the validation prompts before anything was extracted."""
     glimpse: Tensor
-    """Those on a few of them, as `untouched.glimpse` gives them."""
+    """Those on a few of them, as `lent.glimpse` gives them."""
     subjects: list[Subject] = field(default_factory=list)
     controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)

@@ -131,6 +131,89 @@ class Prunes(Noise):
         return super().extract(problem)
 
 
+class WeightsWantGradients(Noise):
+    """Every run after it keeps a graph."""
+
+    def extract(self, problem):
+        problem.model.tensors["unembed"].requires_grad_()
+        return super().extract(problem)
+
+
+class LeavesANote(Noise):
+    """On the model, for next time."""
+
+    def extract(self, problem):
+        problem.model.seen = True
+        return super().extract(problem)
+
+
+class RelabelsInPlace(Noise):
+    """So whoever comes next learns the wrong answers."""
+
+    def extract(self, problem):
+        problem.prompts.targets.copy_(problem.prompts.distractors)
+        return super().extract(problem)
+
+
+class AblatesToZero(Noise):
+    """By making the means 0."""
+
+    def extract(self, problem):
+        for mean in (problem.ablation.means or {}).values():
+            mean.zero_()
+        return super().extract(problem)
+
+
+class DropsNorms(Noise):
+    """Which are then live for everybody."""
+
+    def extract(self, problem):
+        problem.model.norms.clear()
+        return super().extract(problem)
+
+
+class OneBuffer(Gradients):
+    """Filled again and again."""
+
+    def __init__(self):
+        self.buffers = {}
+
+    def extract(self, problem):
+        for site, score in super().extract(problem).scores.items():
+            self.buffers.setdefault(site, torch.zeros(len(score), dtype=torch.float64)).copy_(score)
+        return NodeScores(dict(self.buffers))
+
+
+class RemembersBySeed(Gradients):
+    """Other problems have the same seed."""
+
+    def __init__(self):
+        self.known = {}
+
+    def extract(self, problem):
+        return self.known.setdefault(problem.seed, super().extract(problem))
+
+
+class CannotExtract:
+    """It has a name."""
+
+    name = "cannot_extract"
+
+
+class Imaginary(Noise):
+    """Numbers."""
+
+    def extract(self, problem):
+        return NodeScores({site: score * 1j for site, score in super().extract(problem).scores.items()})
+
+
+class Elsewhere(Noise):
+    """On a device that has no numbers."""
+
+    def extract(self, problem):
+        return NodeScores({site: score.to("meta") for site, score in super().extract(problem).scores.items()})
+
+
 class GradOff(Noise):
     """For everybody after it."""
 
@@ -285,6 +368,7 @@ _SCORES, _SEED, _STATE = (
     "leaves global state alone",
 )
 _ABLATION, _NORMS, _COMPANY = "honours the ablation", "honours the norms", "gives the same scores in company"
+_MODEL, _PROBLEM = "does not change the model", "does not change the problem"
 _MEMORY, _LITTLE = "keeps to the memory budget", "gives the same scores in little memory"
 
 BAD = {
@@ -298,7 +382,17 @@ BAD = {
     ForgetsASite: (_SCORES,),
     OneSizeFitsAll: (_SCORES,),
     Logarithms: (_SCORES,),
-    Prunes: ("does not change the model",),
+    Imaginary: (_SCORES,),
+    Elsewhere: (_SCORES,),
+    CannotExtract: ("is built from its parameters",),
+    Prunes: (_MODEL,),
+    WeightsWantGradients: (_MODEL,),
+    LeavesANote: (_MODEL,),
+    RelabelsInPlace: (_PROBLEM,),
+    AblatesToZero: (_PROBLEM,),
+    DropsNorms: (_PROBLEM,),
+    OneBuffer: ("does not change scores that it returned",),
+    RemembersBySeed: (_SEED,),
     GradOff: (_STATE,),
     SeedsTheWorld: (_STATE,),
     Validates: ("sees the train prompts only",),

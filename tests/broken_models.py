@@ -91,6 +91,13 @@ def doubled_gradient(self, name, x, mask, baseline):
     return mixed(x, None if mask is None else 2 * mask - mask.detach(), baseline)
 
 
+def detached_where_baselines_are(self, name, x, mask, baseline):
+    """Its gradient is x dL/dx, not (x - b) dL/dx."""
+    if mask is None or baseline is None:
+        return mixed(x, mask, baseline)
+    return mask * x + (1 - mask.detach()) * baseline
+
+
 def at_last_position_only(self, name, x, mask, baseline):
     if mask is not None and self.masks[name].dim() == 2:
         mask = torch.cat([torch.ones_like(x[:1, :1, :-1]).expand(len(mask), -1, -1, -1), mask], 2)
@@ -196,6 +203,28 @@ class AllPatterns(RestrictedModel):
         return value if "pattern" in name else super()._gather(name, value)
 
 
+def restricted(run):
+    """A model whose restriction runs otherwise: run(the right one, tokens, **levers)."""
+
+    class Restricted(RestrictedModel):
+        def run(self, tokens, **levers):
+            return run(super().run, tokens, **levers)
+
+    class Changed(RestrictingModel):
+        def restrict(self, keep, ablation, trainable=False):
+            return Restricted(self, {s: torch.atleast_2d(k) for s, k in keep.items()}, trainable)
+
+    return Changed
+
+
+def live_at_positions(run, tokens, *, positions=None, norm_scales=None, **levers):
+    return run(tokens, positions=positions, norm_scales=norm_scales if positions is None else None, **levers)
+
+
+def captured_under_live_norms(run, tokens, *, norm_scales=None, **levers):
+    return replace(run(tokens, norm_scales=norm_scales, **levers), captured=run(tokens, **levers).captured)
+
+
 class NeverTrains(RestrictingModel):
     def restrict(self, keep, ablation, trainable=False):
         return super().restrict(keep, ablation)
@@ -244,6 +273,86 @@ class Unordered(TinyModel):
     def __init__(self, *args):
         super().__init__(*args)
         self.sites = dict(reversed(self.sites.items()))
+
+
+class SeedsTheWorld(TinyModel):
+    def run(self, tokens, **levers):
+        torch.manual_seed(0)
+        return super().run(tokens, **levers)
+
+
+class WritesMasks(TinyModel):
+    def run(self, tokens, *, masks=None, **levers):
+        run = super().run(tokens, masks=masks, **levers)
+        for mask in (masks or {}).values():
+            mask.detach().mul_(0.5)
+        return run
+
+
+class DeviceByName(TinyModel):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.device = "cpu"
+
+
+class NoTokenizer(TinyModel):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.tokenizer = None
+
+
+class NamedOtherwise(TinyModel):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.sites = {name: replace(site, layer=site.layer + 1) for name, site in self.sites.items()}
+
+
+def where(condition, lever):
+    """A model that forgets a lever under a condition on the others: condition(levers)."""
+
+    class Changed(TinyModel):
+        def run(self, tokens, **levers):
+            return super().run(tokens, **(levers | {lever: None} if condition(levers) else levers))
+
+    return Changed
+
+
+def from_a_bare_run(wanted):
+    """A model that captures what is wanted, wanted(name), from a run without masks."""
+
+    class Changed(TinyModel):
+        def run(self, tokens, *, capture=(), norm_scales=None, **levers):
+            bare = super().run(tokens, capture=[name for name in capture if wanted(name)], norm_scales=norm_scales)
+            run = super().run(
+                tokens, capture=[name for name in capture if not wanted(name)], norm_scales=norm_scales, **levers
+            )
+            return replace(run, captured={**run.captured, **bare.captured})
+
+    return Changed
+
+
+def headed(*kinds):
+    """A model that says the heads of these kinds of site in reverse."""
+
+    class Changed(TinyModel):
+        def _site(self, layer, kind):
+            site = super()._site(layer, kind)
+            return replace(site, head=site.head.flip(0)) if kind in kinds else site
+
+    return Changed
+
+
+class SitesAtPositionsOnly(TinyModel):
+    def run(self, tokens, *, positions=None, **levers):
+        run = super().run(tokens, positions=positions, **levers)
+        if positions is None:
+            return run
+        return replace(run, captured={name: value * 0 for name, value in run.captured.items()})
+
+
+def over_nodes_only(baselines):
+    """As if every baseline had all axes."""
+    return baselines and {site: b * 0 if b.dim() == 1 else b for site, b in baselines.items()}
 
 
 BROKEN = {
@@ -306,6 +415,10 @@ BROKEN = {
         given(masks=each(lambda name, m: m.detach() if name == "0.attn_k" else m)),
         "gradients are finite differences",
     ),
+    "a detached baseline": (
+        site(detached_where_baselines_are),
+        "a baseline that is the value has gradient 0",
+    ),
     "a gradient twice as large": (site(doubled_gradient), "gradients are finite differences"),
     "a kind that there is not": (WrongKind, "declares its sites"),
     "queries without heads": (NoHeads, "declares its sites"),
@@ -314,10 +427,43 @@ BROKEN = {
     "another dtype than declared": (SaysFloat32, "computes in its dtype on its device"),
     "an unknown site that is a KeyError": (KeyError_, "refuses unknown names and wrong sizes"),
     "one number for all nodes": (BroadcastsOneNode, "refuses unknown names and wrong sizes"),
+    "a device by its name": (DeviceByName, "declares its device dtype and tokenizer"),
+    "no tokenizer": (NoTokenizer, "declares its device dtype and tokenizer"),
+    "sites called after another layer": (NamedOtherwise, "declares its sites"),
+    "a mask that is written to": (WritesMasks, "leaves what it is given as it was"),
+    "global generators that are seeded": (SeedsTheWorld, "leaves global state alone"),
+    "baselines over nodes taken for 0": (given(baselines=over_nodes_only), "levers broadcast"),
+    "no baselines with positions": (where(lambda given: given.get("positions") is not None, "baselines"), "positions"),
+    "no norm scales with positions": (
+        where(lambda given: given.get("positions") is not None, "norm_scales"),
+        "positions and vocab select from all logits",
+    ),
+    "no norm scales under masks": (where(lambda given: given.get("masks"), "norm_scales"), "norm scales are used"),
+    "no values with positions": (SitesAtPositionsOnly, "positions leave what is captured"),
+    "values captured without masks": (
+        from_a_bare_run(lambda name: "ln" not in name and "pattern" not in name),
+        "what is captured is of the run with its masks",
+    ),
+    "scales captured without masks": (from_a_bare_run(lambda name: "ln" in name), "own norm scales change nothing"),
+    "patterns captured without masks": (
+        from_a_bare_run(lambda name: "pattern" in name),
+        "patterns are of the run and of their heads",
+    ),
+    "patterns in another order": (
+        captured(lambda name, x: x.flip(2) if "pattern" in name else x),
+        "patterns are of the run and of their heads",
+    ),
+    "keys of other heads": (headed("attn_k"), "patterns are of the run and of their heads"),
+    "values of other heads": (headed("attn_v"), "values go with the queries of their head"),
     "masks that stay": (KeepsMasks, "keeps no state"),
     "weights that change": (WritesWeights, "keeps no state"),
     "restrict to everything": (LeavesOutNothing, "a restricted model is the masked one"),
     "slots in another order": (SwapsNodes, "a restricted models nodes are slots"),
+    "a restriction without scales at positions": (restricted(live_at_positions), "a restricted model has every lever"),
+    "a restriction's values under live norms": (
+        restricted(captured_under_live_norms),
+        "a restricted model has every lever",
+    ),
     "patterns of heads that were left out": (AllHeads, "a restricted models patterns are of its heads"),
     "a restricted model that never trains": (NeverTrains, "a restricted model can be trained"),
     "edges of nodes that are off": (CountsOff, "edges are counted between kept nodes"),

@@ -180,7 +180,8 @@ class Attention(_Scripted):
         nodes = self._at_site("0.attn_out", heads @ self.out)
         if self.pool:
             even = seen / seen.sum(-1, keepdim=True)
-            self._keep("1.attn_pattern", torch.cat([even, torch.zeros_like(even[:, :1])], -1)[None, None, None])
+            rows = torch.cat([even, torch.zeros_like(even[:, :1])], -1)
+            self._keep("1.attn_pattern", rows.expand(1, len(tokens), 1, -1, -1))
             nodes = self._at_site("1.attn_out", even @ self._at_site("1.attn_v", nodes))
         return answers_only() + nodes @ self.read
 

@@ -131,6 +131,23 @@ class Alters(Everything):
         return super().extract(problem)
 
 
+class EditsPrompts(Everything):
+    """In place, as who makes counterfactual prompts may."""
+
+    def extract(self, problem):
+        problem.prompts.tokens[:, 0] += 1
+        return super().extract(problem)
+
+
+class EditsSites(Everything):
+    """Its circuits would be of the other sites only."""
+
+    def extract(self, problem):
+        found = super().extract(problem)
+        problem.model.sites.pop("1.mlp_out", None)
+        return found
+
+
 class AltersAndRaises(Everything):
     def extract(self, problem):
         problem.model.network.tensors["0.mlp_neuron.weight"][0] += 1

@@ -6,11 +6,22 @@ import re
 import numpy as np
 import pytest
 import torch
-from bad_methods import BAD, Gradients, HidesAParameter, Noise, SeedsTheWorld, Validates, ZeroAblationOnly
+from bad_methods import (
+    BAD,
+    Gradients,
+    HidesAParameter,
+    NeedsAParameter,
+    Noise,
+    SeedsTheWorld,
+    Validates,
+    ZeroAblationOnly,
+)
 from faithcheck_circuits.methods.controls import Full, Random
 from faithcheck_circuits.methods.sparse_prune import SparsePrune
 
+from faithcheck import NodeScores
 from faithcheck.testing import check_method, tiny_problem
+from faithcheck.testing.tiny.problem import problem_on, tiny_bench, tiny_model
 
 
 class Batched(Gradients):
@@ -41,6 +52,37 @@ def complaint(method, **options):
 @pytest.mark.parametrize("method", [Full, Random, Gradients, Noise, Batched])
 def test_a_method_that_keeps_the_laws_passes(method):
     check_method(method)
+
+
+def scores(make):
+    """A method that gives make(size) at every site, in whatever type."""
+
+    def extract(self, problem):
+        return NodeScores({site: make(at.size) for site, at in problem.model.sites.items()})
+
+    return type("Scores", (), {"__doc__": "Of a type.", "name": "scores", "extract": extract})
+
+
+@pytest.mark.parametrize("make", [torch.arange, lambda n: torch.arange(n) > 1, lambda n: torch.ones(n).half()])
+@pytest.mark.parametrize("wants", [False, True])
+def test_scores_may_be_of_any_real_type_and_want_gradients(make, wants):
+    check_method(scores(lambda n: make(n).float().requires_grad_() if wants else make(n)))
+
+
+def test_a_parameter_without_a_default_is_given_by_the_test():
+    check_method(NeedsAParameter, parameters={"steps": 3})
+
+
+@pytest.mark.parametrize("given", [Noise(), "noise", None])
+def test_what_is_no_class_is_a_type_error(given):
+    with pytest.raises(TypeError, match="takes the class of a method"):
+        check_method(given)
+
+
+def test_baselines_are_the_callers_own_to_write_to():
+    problem = problem_on(tiny_bench(tiny_model(dtype=torch.float64), "mean"))
+    problem.baselines()["0.mlp_out"].zero_()
+    assert problem.baselines()["0.mlp_out"].abs().min() > 0
 
 
 def test_sparse_prune_keeps_the_laws():

@@ -9,7 +9,7 @@ from fake_models import ONE, SIGN, Attention, Readout, answers_only, pronoun
 from small_models import small_model
 
 from faithcheck.testing import check_model
-from faithcheck.testing.models import declaration, gradients, interventions, optional, runs
+from faithcheck.testing.models import declaration, gradients, heads, interventions, optional, runs, traces
 from faithcheck.testing.tiny.model import TinyModel
 from faithcheck.testing.tiny.problem import tiny_model
 from faithcheck.testing.tiny.restricting import RestrictingModel
@@ -36,8 +36,13 @@ def test_a_broken_law_is_named(name):
 
 
 def test_every_law_is_broken_by_some_model():
-    laws = [*declaration.LAWS, declaration.keeps_no_state, *runs.BASICS, *runs.LAWS]
-    laws += [*interventions.LAWS, *gradients.LAWS, *(law for part in optional.LAWS.values() for law in part)]
+    laws = [*declaration.LAWS, *traces.LAWS, *runs.BASICS, *runs.LAWS]
+    laws += [
+        *interventions.LAWS,
+        *heads.LAWS,
+        *gradients.LAWS,
+        *(law for part in optional.LAWS.values() for law in part),
+    ]
     named = [law for _, law in BROKEN.values()]
     unbroken = [
         name for name in (law.__name__.replace("_", " ") for law in laws) if not any(map(name.startswith, named))
@@ -75,7 +80,7 @@ def test_a_failure_names_the_site_and_the_size_of_the_difference():
     with pytest.raises(AssertionError) as failure:
         check_model(small(BROKEN["a squared mask"][0]))
     lines = str(failure.value).splitlines()
-    assert lines[0] == "small breaks a law:"
+    assert lines[0] == "small breaks 2 laws:"
     assert "mask m and baseline b at 0.attn_in, and with mask 0" in lines[3]
     assert re.search(r"values that differ by up to \d+\.\d+, where the largest is", lines[5])
 

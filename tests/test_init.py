@@ -86,6 +86,7 @@ BAD_NAMES = {
     "node-scores": "its class would be called NodeScores",
     "sparse_prune": "faithcheck/sparse_prune is installed",
     "sparse-prune": "faithcheck/sparse_prune is installed",
+    "Sparse_Prune": "faithcheck/sparse_prune is installed",
     "json": "would hide the Python module",
     "torch": "would hide the Python module",
     "faithcheck": "would hide the Python module",

@@ -113,6 +113,8 @@ def test_a_plugin_is_loaded_by_its_name_or_package_and_name(site: Path, ref: str
         ("methods", "zz_godo", "did you mean 'zz_good'?"),
         ("methods", "alpha-tool/zz_good", "did you mean 'alpha-tools/zz_good'?"),
         ("methods", "beta-tools/zz_good", "unknown method 'beta-tools/zz_good'"),
+        ("methods", "beta-tools/zz_good", "did you mean 'alpha-tools/zz_good'?"),
+        ("methods", "ZZ_GOOD", "did you mean 'zz_good'?"),
         (
             "methods",
             "zz_shared",
@@ -177,6 +179,19 @@ def test_a_listing_describes_the_good_and_the_broken(site: Path) -> None:
     assert {name: listed[f"alpha-tools/{name}"] for name, _ in _BROKEN} == {
         name: (None, reason) for name, reason in _BROKEN
     }
+
+
+def test_a_docstring_that_is_no_text_or_cannot_be_read_does_not_stop_a_listing(site: Path) -> None:
+    _install(site, "odd", "methods", zz_number="zz_odd:Number", zz_fails="zz_odd:Fails")
+    (site / "zz_odd.py").write_text(
+        "class Number: __doc__ = 5\n"
+        "class Meta(type):\n    @property\n    def __doc__(cls): raise RuntimeError('no words')\n"
+        "class Fails(metaclass=Meta): pass\n"
+    )
+    listed = {entry.name: (summary, reason) for entry, summary, reason in describe("methods")}
+    assert listed["zz_number"] == (None, None)
+    assert listed["zz_fails"] == (None, "RuntimeError: no words")
+    assert listed["zz_good"] == ("Keeps every node.", None)
 
 
 def test_a_plugin_in_a_file_is_loaded_once_and_again_when_the_file_changes(tmp_path: Path) -> None:

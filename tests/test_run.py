@@ -187,6 +187,8 @@ def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
         ("TooFew", "0 scores for"),
         ("NoExtract", "extract"),
         ("Alters", "changed the model"),
+        ("EditsPrompts", "the method changed problem.prompts.tokens, which it was given"),
+        ("EditsSites", "the method changed problem.model.sites, which it was given"),
     ],
 )
 def test_a_method_that_misbehaves_is_an_error_of_every_check_with_its_traceback(suite, capsys, method, reason):

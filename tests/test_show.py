@@ -216,6 +216,8 @@ def test_a_suite_that_names_a_broken_plugin_exits_3(capsys, tmp_path):
         ("stories-tinny", "did you mean 'stories-tiny'?"),
         ("storeis:x", "did you mean 'stories'?"),
         ("defualt", "did you mean 'default'?"),
+        ("SPARSE_PRUNE", "did you mean 'sparse_prune'?"),
+        ("elsewhere/greedy", "did you mean 'faithcheck/greedy'?"),
         ("faithchek/random", "did you mean 'faithcheck/random'?"),
         ("", "nothing is called ''; `faithcheck list` names all"),
         ("gone.yaml", "gone.yaml: no such file"),

@@ -50,7 +50,7 @@ def _module(name: str) -> str:
         raise UserError(f"method name {name!r}: Python keeps that word for itself; take another")
     if cls in _TAKEN_CLASSES:
         raise UserError(f"method name {name!r}: its class would be called {cls}, as one of faithcheck's; take another")
-    same = [str(entry) for entry in plugins.names("methods") if entry.name == name]
+    same = [str(entry) for entry in plugins.names("methods") if entry.name.casefold() == name.casefold()]
     if same:
         raise UserError(f"method name {name!r}: {same[0]} is installed; take another")
     if name in sys.stdlib_module_names or _is_module(name):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from faithcheck import plugins
 from faithcheck.bundled import bundled_dir, yaml_names
-from faithcheck.errors import UserError, did_you_mean
+from faithcheck.errors import UserError
 from faithcheck.show.file_pages import suite_page, task_page, yaml_page
 from faithcheck.show.page import Page, print_page
 from faithcheck.show.plugin_pages import entry_page, file_page
@@ -55,7 +55,6 @@ def _named(ref: str) -> Iterator[Page]:
 
 def _unknown(ref: str) -> str:
     entries = [entry for group in plugins.LISTED for entry in plugins.names(group)]
-    known = {entry.name for entry in entries} | {str(entry) for entry in entries if "/" in ref}
-    known |= {*yaml_names(bundled_dir() / "tasks"), *yaml_names(bundled_dir())}
-    near = did_you_mean(ref.partition(":")[0], sorted(known))
+    files = [*yaml_names(bundled_dir() / "tasks"), *yaml_names(bundled_dir())]
+    near = plugins.nearest(ref.partition(":")[0], entries, files)
     return f"nothing is called {ref!r}; `faithcheck list` names all methods, checks, tasks, models and suites{near}"

@@ -33,6 +33,8 @@ ALWAYS = (
     outcomes.runs,
     outcomes.gives_scores,
     outcomes.leaves_the_model,
+    outcomes.leaves_the_problem,
+    outcomes.leaves_what_it_returned,
     outcomes.leaves_its_surroundings,
     calls.sees_train_prompts_only,
     calls.restricts_for_zero_ablation_only,
@@ -44,15 +46,17 @@ def check_method(method_class: type, *, parameters: Mapping[str, Any] | None = N
     """Try the laws of a method on a tiny model, with these parameters and its defaults for the others.
 
     Raises AssertionError that lists every law that it breaks, what was done, expected and found, and what usually
-    causes it; it comes from the first exception that the method raised, if any.
+    causes it; it comes from the first exception that the method raised, if any. Raises TypeError for what is no class.
     """
     __tracebackhide__ = True
+    if not isinstance(method_class, type):
+        raise TypeError(f"check_method takes the class of a method, not {method_class!r}")
     given, trials = parameters or {}, list[Trial]()
     broken = list(_declared(method_class, given))
     if not any(each.law == "is built from its parameters" for each in broken):
-        method, _ = build_class("methods", method_class.__name__, method_class, given)
+        method, other = (build_class("methods", method_class.__name__, method_class, given)[0] for _ in range(2))
         broken += declaration.says_what_it_is(method)
-        broken += _behaves(method, trials)
+        broken += _behaves(method, other, trials)
     if broken:
         cause = next((trial.error for trial in trials if trial.error is not None), None)
         raise AssertionError(complaint(method_class.__name__, broken)) from cause
@@ -60,18 +64,23 @@ def check_method(method_class: type, *, parameters: Mapping[str, Any] | None = N
 
 def _declared(cls: type, given: Mapping[str, Any]) -> Iterator[Broken]:
     yield from declaration.builds(cls, given)
-    yield from declaration.refuses_unknown_parameters(cls)
+    yield from declaration.refuses_unknown_parameters(cls, given)
     yield from declaration.has_plain_parameters(cls, given)
 
 
-def _behaves(method: Any, trials: list[Trial]) -> Iterator[Broken]:
-    """`trials` fills with what was tried."""
+def _behaves(method: Any, other: Any, trials: list[Trial]) -> Iterator[Broken]:
+    """`other` is a second instance; `trials` fills with what was tried."""
     bench = tiny_bench(tiny_model(dtype=torch.float64))
     problem = problem_on(bench)
     memory = little(problem)
-    first, again = (_once(method, "zero ablation, live norms, full loss, float64", bench, problem) for _ in range(2))
+    plain = "zero ablation, live norms, full loss, float64"
+    first = _once(method, plain, bench, problem)
     thrifty = _once(method, f"with budget.memory={memory}", bench, replace(problem, budget=Budget(memory=memory)))
-    trials += [first, again, thrifty, *(_in_setting(method, *setting) for setting in SETTINGS)]
+    settings = [
+        _in_setting(one, *setting) for one, setting in zip((method, method, method, other), SETTINGS, strict=True)
+    ]
+    again = _once(other, plain, bench, problem)
+    trials += [first, thrifty, *settings, again]
     yield from comparisons.same_again(first, again)
     yield from comparisons.keeps_to_memory(thrifty, memory)
     yield from comparisons.same_in_little_memory(first, thrifty)

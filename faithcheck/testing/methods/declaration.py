@@ -16,26 +16,28 @@ _DECLARE = "declare them in a nested `class Parameters(faithcheck.parameters.Par
 
 
 def builds(cls: type, parameters: Mapping[str, Any]) -> Iterator[Broken]:
-    """With its defaults, and with the parameters given."""
-    for given in ({}, parameters) if parameters else ({},):
-        try:
-            build_class("methods", _named(cls), cls, given)
-        except (UserError, BrokenPlugin, TypeError) as error:
-            yield Broken(
-                "is built from its parameters",
-                f"built {_named(cls)} from {dict(given) or 'its defaults'}",
-                "an instance with a name and extract",
-                one_line(error),
-                (
-                    "give every parameter a default that works",
-                    "__init__ takes one argument, the Parameters, where the class has any; none where it has not",
-                ),
-            )
-
-
-def refuses_unknown_parameters(cls: type) -> Iterator[Broken]:
+    """With the parameters given, and defaults for the others."""
     try:
-        build_class("methods", _named(cls), cls, {UNKNOWN: 1})
+        built, _ = build_class("methods", _named(cls), cls, parameters)
+        found = "" if callable(getattr(built, "extract", None)) else "it lacks extract"
+    except (UserError, BrokenPlugin, TypeError) as error:
+        found = one_line(error)
+    if found:
+        yield Broken(
+            "is built from its parameters",
+            f"built {_named(cls)} from {dict(parameters) or 'its defaults'}",
+            "an instance with a name and extract",
+            found,
+            (
+                "a parameter without a default is given here: check_method(cls, parameters={...})",
+                "__init__ takes one argument, the Parameters, where the class has any; none where it has not",
+            ),
+        )
+
+
+def refuses_unknown_parameters(cls: type, parameters: Mapping[str, Any]) -> Iterator[Broken]:
+    try:
+        build_class("methods", _named(cls), cls, {**parameters, UNKNOWN: 1})
         found = "it was built"
     except UserError as error:
         if UNKNOWN in error.message:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator
 
+import torch
+
 from faithcheck.circuit import NodeScores
 from faithcheck.method import Problem
 from faithcheck.plugins import one_line
 from faithcheck.testing.broken import Broken
-from faithcheck.testing.methods.trials import Trial
+from faithcheck.testing.methods.trials import Trial, flat_scores
 
 
 def runs(trial: Trial) -> Iterator[Broken]:
@@ -58,7 +60,7 @@ def _fault(problem: Problem, found: object) -> str | None:
         return f"a {type(found).__name__}"
     try:
         flat = found.flat(problem.model)
-    except (ValueError, AttributeError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever torch makes of what is no such tensor
         return one_line(error)
     if not flat.isfinite().all():
         sites = [site for site in problem.model.sites if not found.scores[site].isfinite().all()]
@@ -78,6 +80,35 @@ def leaves_the_model(trial: Trial) -> Iterator[Broken]:
                 "an optimiser must hold your parameters only, never the model's",
             ),
         )
+
+
+def leaves_the_problem(trial: Trial) -> Iterator[Broken]:
+    if trial.edited:
+        yield Broken(
+            "does not change the problem",
+            trial.what,
+            "every tensor of the prompts and the ablation, and the model's sites and norms, as before",
+            f"{', '.join(trial.edited)} changed",
+            (
+                "make counterfactual prompts or labels of clones: problem.prompts.tokens.clone()",
+                "what others extract after you is on the same prompts, and their circuits are of the same sites",
+            ),
+        )
+
+
+def leaves_what_it_returned(trial: Trial) -> Iterator[Broken]:
+    """Also while it extracted from other problems later on."""
+    for problem, found, flat in zip(trial.problems, trial.found, trial.flat, strict=False):
+        now = flat_scores(problem, found)
+        if flat is not None and (now is None or not torch.equal(flat, now)):
+            yield Broken(
+                "does not change scores that it returned",
+                f"{trial.what}; then from other problems",
+                "the scores of the first stay what they were",
+                "others",
+                ("make new tensors in each call of extract: one that is filled again has the last problem's scores",),
+            )
+            return
 
 
 def leaves_its_surroundings(trial: Trial) -> Iterator[Broken]:

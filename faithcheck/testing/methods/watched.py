@@ -44,20 +44,30 @@ class Call:
 
 
 class Log:
-    """What was asked for: every `run`, and the kind of ablation of every `restrict`."""
+    """What was asked for: every `run`, the kind of ablation of every `restrict`, every attribute that was set."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.restricted_to: list[str] = []
+        self.written: list[str] = []
 
 
 class Watched:
-    """A model, with a log of its calls. Whatever else it has, it has too; it cannot be sent to other processes."""
+    """A model, with a log of its calls. Whatever else it has, it has too, sites and norms as copies; it cannot be sent
+    to other processes."""
 
     portable = False
+    _model: Any
+    _log: Log
+    _restricted: bool
 
     def __init__(self, model: Any, log: Log, restricted: bool = False):
-        self._model, self._log, self._restricted = model, log, restricted
+        own = {"sites": dict(model.sites), "norms": list(model.norms)}
+        self.__dict__.update(own, _model=model, _log=log, _restricted=restricted)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._log.written.append(f"model.{name}")
+        super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._model, name)

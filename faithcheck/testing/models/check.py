@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from faithcheck.plugins import one_line
 from faithcheck.run_names import missing_parts
 from faithcheck.testing.broken import Broken, complaint
-from faithcheck.testing.models import declaration, gradients, interventions, optional, runs
+from faithcheck.testing.models import declaration, gradients, heads, interventions, optional, runs, traces
 from faithcheck.testing.models.probe import Probe, broken_by
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def _broken(model: Model, tokens: Tensor | None) -> list[Broken]:
         what = "ran prompts, and captured every site and norm"
         return [Broken("runs prompts", what, "no error", one_line(error), ("see faithcheck.model.Model.run",))]
     broken = list(broken_by(probe, declaration.LAWS))
-    unfit = list(broken_by(probe, (*runs.BASICS, declaration.keeps_no_state)))
+    unfit = list(broken_by(probe, (*runs.BASICS, *traces.LAWS)))
     if unfit:
         return [*unfit, *broken]  # comparing such runs says nothing
-    laws = [*runs.LAWS, *interventions.LAWS, *gradients.LAWS]
+    laws = [*runs.LAWS, *interventions.LAWS, *heads.LAWS, *gradients.LAWS]
     for part, own in optional.LAWS.items():
         if getattr(model, part, False):
             laws += own

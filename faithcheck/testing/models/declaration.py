@@ -1,4 +1,4 @@
-"""Laws on what a model declares, what it refuses, and that it keeps no state."""
+"""Laws on what a model declares, and what it refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from faithcheck.model import SITE_KINDS, Model, Site
+from faithcheck.model import SITE_KINDS, Site
 from faithcheck.testing.models.probe import Fault, Probe
 
 HEADED = ("attn_q", "attn_k", "attn_v")
@@ -19,7 +19,7 @@ def declares_its_sites(probe: Probe) -> Iterator[Fault]:
     if not model.sites:
         yield Fault("read model.sites", "at least one site", "none")
     for name, site in model.sites.items():
-        fault = _site_fault(model, site)
+        fault = _site_fault(name, site)
         if fault:
             yield Fault(f"read model.sites[{name!r}]", fault[0], fault[1])
             continue
@@ -30,12 +30,14 @@ def declares_its_sites(probe: Probe) -> Iterator[Fault]:
         layers.append(site.layer)
 
 
-def _site_fault(model: Model, site: object) -> tuple[str, str] | None:
+def _site_fault(name: str, site: object) -> tuple[str, str] | None:
     """(what was expected, what was found)."""
     if not isinstance(site, Site):
         return "a faithcheck.model.Site", f"a {type(site).__name__}"
     if site.kind not in SITE_KINDS:
         return f"one of the kinds {', '.join(SITE_KINDS)}", repr(site.kind)
+    if name != f"{site.layer}.{site.kind}" or not isinstance(site.layer, int):
+        return f"the name '{site.layer}.{site.kind}', of a layer (int) and a kind", f"{name!r} of layer {site.layer!r}"
     if site.kind not in HEADED:
         return None if site.head is None else ("no heads: they belong to q, k and v nodes", "heads")
     if site.head is None:
@@ -54,6 +56,17 @@ def declares_its_name_and_fingerprint(probe: Probe) -> Iterator[Fault]:
             yield Fault(f"read model.{part}", "text", repr(value))
     if model.fingerprint != model.fingerprint:
         yield Fault("read the fingerprint twice", "the same: SHA-256 over config and weights", "another")
+
+
+def declares_its_device_dtype_and_tokenizer(probe: Probe) -> Iterator[Fault]:
+    """Read the device, the dtype and the tokenizer."""
+    for part, kind in (("device", torch.device), ("dtype", torch.dtype)):
+        value = getattr(probe.model, part)
+        if not isinstance(value, kind):
+            yield Fault(f"read model.{part}", f"a torch.{part}", repr(value))
+    for part in ("encode", "decode"):
+        if not callable(getattr(probe.model.tokenizer, part, None)):
+            yield Fault("read model.tokenizer", "encode(text) -> list[int] and decode(tokens) -> str", f"no {part}")
 
 
 def computes_in_its_dtype_on_its_device(probe: Probe) -> Iterator[Fault]:
@@ -96,27 +109,10 @@ def _refusal(probe: Probe, levers: dict[str, Any], name: str) -> str:
     return "it ran"
 
 
-def keeps_no_state(probe: Probe) -> Iterator[Fault]:
-    """Ran the model as it is, after runs with levers and after one that it refused."""
-    before = probe.model.fingerprint
-    probe.run(masks=probe.masks(), baselines=probe.baselines(), capture=tuple(probe.model.sites))
-    after_levers = probe.apart(probe.logits(), probe.bare.logits)
-    _refusal(probe, {"masks": {**probe.masks(), "no.site": probe.tokens[:1].double()}}, "no.site")
-    after_refusal = probe.apart(probe.logits(), probe.bare.logits)
-    if after_levers or after_refusal:
-        yield Fault(
-            f"ran without levers, after a run {'with masks' if after_levers else 'that was refused'}",
-            "the model's own logits",
-            after_levers or after_refusal,
-            ("take hooks off in a `finally`", "never write into a weight, a buffer or a tensor that was given"),
-        )
-    if probe.model.fingerprint != before:
-        yield Fault("read the fingerprint before and after runs", "the same", "another")
-
-
 LAWS = (
     declares_its_sites,
     declares_its_name_and_fingerprint,
+    declares_its_device_dtype_and_tokenizer,
     computes_in_its_dtype_on_its_device,
     refuses_unknown_names_and_wrong_sizes,
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from faithcheck.testing.models.probe import Fault, Probe
+from faithcheck.testing.models.probe import TOLERANCE, Fault, Probe
 
 STEPS = (1e-1, 1e-2, 1e-3, 1e-4)
 """Steps of the finite differences. The best one is compared: long ones bend, short ones round, one in between may cross
@@ -61,6 +61,32 @@ def gradients_are_finite_differences(probe: Probe) -> Iterator[Fault]:
             )
 
 
+def a_baseline_that_is_the_value_has_gradient_0(probe: Probe) -> Iterator[Fault]:
+    """Asked for the gradients of masks of 1, with what is captured at each site as its baseline, and without."""
+    values = {site: probe.bare.captured[site] for site in probe.model.sites}
+    without, with_own = (_slopes_at_1(probe, baselines) for baselines in (None, values))
+    for site in without:
+        largest = float(without[site].abs().max())
+        if float(with_own[site].abs().max()) > TOLERANCE[probe.model.dtype] * max(1.0, largest):
+            yield Fault(
+                f"asked for the gradient of the mask at {site}, with what is captured there as baseline",
+                "0, for a mask's gradient is (x - b) dL/dx",
+                f"numbers up to {float(with_own[site].abs().max()):.3g}",
+                ("m x + (1 - m) b: is the mask detached in one of the two terms?",),
+            )
+
+
+def _slopes_at_1(probe: Probe, baselines: dict[str, Tensor] | None) -> dict[str, Tensor]:
+    """{site: float[1, node]}: the gradients of a sum of logits with respect to masks of 1; 0 where there are none."""
+    masks = {site: torch.ones_like(mask).requires_grad_() for site, mask in probe.masks().items()}
+    logits = probe.model.run(probe.tokens, positions=probe.positions, masks=masks, baselines=baselines).logits
+    weights = probe.uniform(7, *logits.shape) - 0.5
+    if not logits.requires_grad:
+        return {}
+    grads = torch.autograd.grad((weights * logits).sum(), list(masks.values()), allow_unused=True)
+    return {s: torch.zeros_like(m) if g is None else g for (s, m), g in zip(masks.items(), grads, strict=True)}
+
+
 def _wanting(probe: Probe) -> dict[str, Tensor]:
     """Masks between 0.5 and 1."""
     return {site: (1 - mask / 2).requires_grad_() for site, mask in probe.masks().items()}
@@ -78,4 +104,4 @@ def _difference(probe: Probe, masks: dict[str, Tensor], site: str, move: Tensor,
     return float(up - down) / 2
 
 
-LAWS = (masks_have_gradients, gradients_are_finite_differences)
+LAWS = (masks_have_gradients, gradients_are_finite_differences, a_baseline_that_is_the_value_has_gradient_0)

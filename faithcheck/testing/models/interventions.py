@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from faithcheck.model import Site
 from faithcheck.testing.models.probe import Fault, Probe
 
 _HOOK = "is the value written back where the model reads it, for every position and member?"
@@ -66,13 +66,36 @@ def what_is_captured_is_the_value_before_the_mask(probe: Probe) -> Iterator[Faul
                 break
 
 
+def what_is_captured_is_of_the_run_with_its_masks(probe: Probe) -> Iterator[Fault]:
+    """Masked every site and captured it; then, site by site, gave the mixture of what was captured as the baseline."""
+    sites = tuple(probe.model.sites)
+    masks, baselines, scales = probe.masks(), probe.baselines(), probe.scales()
+    run = probe.run(masks=masks, baselines=baselines, norm_scales=scales, capture=sites)
+    for site in sites:
+        x, m, b = run.captured[site], masks[site][:, None, None], baselines[site]
+        levers: dict[str, Any] = {
+            "masks": {**masks, site: torch.zeros_like(x)},
+            "baselines": {**baselines, site: m * x + (1 - m) * b},
+            "norm_scales": scales,
+        }
+        found = probe.apart(probe.logits(**levers), run.logits)
+        if found:
+            yield Fault(
+                f"ran with masks m and baselines b everywhere, and with mask 0 and baseline m x + (1 - m) b at {site}",
+                "the same logits, x being what is captured there under these masks",
+                found,
+                ("what is captured is of this run, with its masks at other sites", _HOOK),
+            )
+
+
 def own_norm_scales_change_nothing(probe: Probe) -> Iterator[Fault]:
     """Gave every norm the scales that it divided by."""
     norms = probe.model.norms
     for norm in norms:
         if not bool((probe.bare.captured[norm] > 0).all()):
             yield Fault(f"captured the scales of {norm}", "numbers above 0", "a scale that is not")
-    for what, levers in (("", {}), (" with positions=", {"positions": probe.positions})):
+    masked = {"masks": probe.masks(), "baselines": probe.baselines()}
+    for what, levers in (("", {}), (" with positions=", {"positions": probe.positions}), (" under masks", masked)):
         run = probe.run(capture=norms, **levers)
         scales = {norm: run.captured[norm] for norm in norms}
         found = probe.apart(probe.logits(norm_scales=scales, **levers), run.logits)
@@ -81,44 +104,27 @@ def own_norm_scales_change_nothing(probe: Probe) -> Iterator[Fault]:
                 f"gave every norm the scales that were captured there{what}",
                 "the same logits",
                 found,
-                ("a scale is what is divided by (the root, eps included), not its inverse or its square",),
+                (
+                    "a scale is what is divided by (the root, eps included), not its inverse or its square",
+                    "what is captured is of this run, with its masks",
+                ),
             )
 
 
 def norm_scales_are_used(probe: Probe) -> Iterator[Fault]:
-    """Doubled the scales of each norm, and captured them."""
-    for norm in probe.model.norms:
-        doubled = 2 * probe.bare.captured[norm]
-        run = probe.run(norm_scales={norm: doubled}, capture=[norm])
-        if torch.equal(run.logits, probe.bare.logits):
-            yield Fault(
-                f"doubled the scales of {norm}", "other logits", "the very same", ("is the norm's name right?",)
-            )
-        found = probe.apart(run.captured[norm], doubled)
-        if found:
-            yield Fault(f"gave {norm} scales, and captured them", "the scales that it divided by", found)
-
-
-def patterns_are_causal_and_sum_to_1(probe: Probe) -> Iterator[Fault]:
-    """Captured the attention pattern of every layer."""
-    width = probe.tokens.shape[1]
-    future = torch.ones(width, width, device=probe.model.device).triu(1)
-    for layer, at in _attention(probe):
-        name = f"{layer}.attn_pattern"
-        pattern = probe.run(capture=[name]).captured[name]
-        heads = int(at.head.max()) + 1 if at.head is not None else 0
-        shape = (1, len(probe.tokens), heads, width, width + 1)
-        done = f"captured {name}"
-        if pattern.shape != shape:
-            shapes = "float[member, prompt, head, query, key + 1], the last column being the sink"
-            yield Fault(done, f"{shapes}: {shape}", f"shape {tuple(pattern.shape)}")
-            continue
-        found = probe.apart(pattern.sum(-1), torch.ones_like(pattern[..., 0]))
-        if found or bool((pattern < 0).any()):
-            advice = "without a sink in the model, the last column is 0"
-            yield Fault(done, "rows of probabilities, with the sink's", found or "a number below 0", (advice,))
-        if bool((pattern[..., :-1] * future != 0).any()):
-            yield Fault(done, "no attention to later positions", "some")
+    """Doubled the scales of each norm, and captured them, with and without masks."""
+    gentle = {site: 1 - mask / 2 for site, mask in probe.masks().items()}  # that leave something for norms to scale
+    for under, masks in (("", None), (" under masks", gentle)):
+        without = probe.logits(masks=masks)
+        for norm in probe.model.norms:
+            doubled = 2 * probe.bare.captured[norm]
+            run = probe.run(masks=masks, norm_scales={norm: doubled}, capture=[norm])
+            if torch.equal(run.logits, without):
+                advice = "is the norm's name right?"
+                yield Fault(f"doubled the scales of {norm}{under}", "other logits", "the very same", (advice,))
+            found = probe.apart(run.captured[norm], doubled)
+            if found:
+                yield Fault(f"gave {norm} scales{under}, and captured them", "the scales that it divided by", found)
 
 
 def _values(probe: Probe) -> Iterator[tuple[str, Tensor]]:
@@ -127,18 +133,11 @@ def _values(probe: Probe) -> Iterator[tuple[str, Tensor]]:
         yield site, probe.bare.captured[site]
 
 
-def _attention(probe: Probe) -> Iterator[tuple[int, Site]]:
-    """The layers with attention, and their queries."""
-    for site in probe.model.sites.values():
-        if site.kind == "attn_q":
-            yield site.layer, site
-
-
 LAWS = (
     a_mask_mixes_the_value_with_the_baseline,
     a_mask_of_0_replaces_the_value,
     what_is_captured_is_the_value_before_the_mask,
+    what_is_captured_is_of_the_run_with_its_masks,
     own_norm_scales_change_nothing,
     norm_scales_are_used,
-    patterns_are_causal_and_sum_to_1,
 )

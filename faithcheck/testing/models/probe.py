@@ -89,9 +89,25 @@ class Probe:
         drawn = self.uniform(seed, members, *self.tokens.shape, value.shape[-1])
         return (1 + value.abs().mean()) * (2 * drawn - 1)
 
+    def scales(self, members: int = 1) -> dict[str, Tensor]:
+        """{norm: float[member, prompt, pos]}: the model's own, up to twice as large."""
+        return {
+            norm: self.bare.captured[norm] * (1 + self.uniform(2000 + seed, members, *self.tokens.shape))
+            for seed, norm in enumerate(self.model.norms)
+        }
+
     def answers(self, logits: Tensor) -> Tensor:
         """float[member, prompt, pos, token] -> float[member, prompt, token], at `positions`."""
         return logits[:, torch.arange(len(self.positions), device=logits.device), self.positions]
+
+    def up_to_the_answer(self, value: Tensor, axis: int = 2) -> Tensor:
+        """What is captured of a run, with 0 after the answer positions on this axis; another shape as it is."""
+        if value.dim() <= axis or value.shape[axis] != self.tokens.shape[1]:
+            return value
+        counts = torch.arange(value.shape[axis], device=value.device) <= self.positions[:, None]
+        shape = [1] * value.dim()
+        shape[1], shape[axis] = counts.shape
+        return value * counts.view(shape)
 
     def apart(self, found: Tensor, expected: Tensor) -> str:
         """How two tensors that should be the same differ; empty where they do not. A member axis may be 1."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from faithcheck.testing.models.probe import Fault, Probe
 
@@ -72,10 +74,7 @@ def masks_over_nodes_are_the_same_at_every_prompt_and_position(probe: Probe) -> 
 def members_are_separate_runs(probe: Probe) -> Iterator[Fault]:
     """Ran three members at once, and one by one."""
     masks, baselines = probe.masks(3), probe.baselines(3)
-    scales = {
-        norm: probe.bare.captured[norm] * (1 + probe.uniform(seed, 3, 1, 1))
-        for seed, norm in enumerate(probe.model.norms)
-    }
+    scales = probe.scales(3)
     together = probe.logits(masks=masks, baselines=baselines, norm_scales=scales)
     for member in range(3):
         masks_, baselines_, scales_ = (
@@ -87,19 +86,68 @@ def members_are_separate_runs(probe: Probe) -> Iterator[Fault]:
             yield Fault(f"ran member {member} with two others, and alone", _SAME, found)
 
 
+def levers_broadcast(probe: Probe) -> Iterator[Fault]:
+    """Ran three members with levers of one member, prompt or position, and with the same spread over all of them."""
+    masks, baselines, scales = probe.masks(3), probe.baselines(), probe.scales()
+    first = next(iter(masks))
+    for lever, shape, given in (
+        ("masks", "[1, node] at the first site", {**masks, first: masks[first][:1]}),
+        ("masks", "[member, 1, 1, node]", {site: mask[:, None, None] for site, mask in masks.items()}),
+        ("baselines", "[node]", {site: baseline[0, 0, 0] for site, baseline in baselines.items()}),
+        ("baselines", "[1, 1, 1, node]", {site: baseline[:, :1, :1] for site, baseline in baselines.items()}),
+        ("baselines", "[1, prompt, pos, node]", baselines),
+        ("norm_scales", "[1, prompt, pos]", scales),
+    ):
+        spread = {name: _spread(probe, lever, value) for name, value in given.items()}
+        ways: list[dict[str, Any]] = [{"masks": masks, lever: value} for value in (given, spread)]
+        few, all_ = (probe.logits(**way) for way in ways)
+        found = probe.apart(few, all_)
+        if found:
+            done = f"ran three members with {lever} {shape}, and with the same over members, prompts and positions"
+            yield Fault(
+                done, _SAME, found, ("a lever has its own axes: all but a mask of two broadcast from the right",)
+            )
+
+
+def _spread(probe: Probe, lever: str, value: Tensor) -> Tensor:
+    """A lever over three members, and every prompt and position."""
+    if lever == "norm_scales":
+        return value.expand(3, *probe.tokens.shape)
+    value = value[:, None, None] if lever == "masks" and value.dim() == 2 else value
+    return value.expand(3, *probe.tokens.shape, -1)
+
+
 def positions_and_vocab_select_from_all_logits(probe: Probe) -> Iterator[Fault]:
-    """Ran with positions=, with vocab=, and with both."""
-    model, masks = probe.model, probe.masks()
-    whole = probe.logits(masks=masks)
+    """Ran every lever with positions=, with vocab=, and with both."""
+    model = probe.model
+    levers: dict[str, Any] = {"masks": probe.masks(), "baselines": probe.baselines(), "norm_scales": probe.scales()}
+    whole = probe.logits(**levers)
     vocab = torch.tensor([whole.shape[-1] - 1, 0, 0], device=model.device)
     asked = {"positions": {"positions": probe.positions}, "vocab": {"vocab": vocab}}
     asked["positions and vocab"] = {**asked["positions"], **asked["vocab"]}
     for what, selection in asked.items():
         expected = probe.answers(whole) if "positions" in selection else whole
         expected = expected[..., vocab] if "vocab" in selection else expected
-        found = probe.apart(probe.logits(masks=masks, **selection), expected)
+        found = probe.apart(probe.logits(**levers, **selection), expected)
         if found:
-            yield Fault(f"ran with {what}", "that selection of all logits, in the order asked for", found)
+            done = f"ran with masks, baselines, norm scales and {what}"
+            yield Fault(done, "that selection of the logits without, in the order asked for", found)
+
+
+def positions_leave_what_is_captured(probe: Probe) -> Iterator[Fault]:
+    """Captured every site, norm and pattern with positions= and without."""
+    names = [*probe.model.sites, *probe.model.norms]
+    names += [f"{site.layer}.attn_pattern" for site in probe.model.sites.values() if site.kind == "attn_v"]
+    levers: dict[str, Any] = {"masks": probe.masks(), "capture": names}
+    found, whole = (probe.run(**levers, **more).captured for more in ({"positions": probe.positions}, {}))
+    for name in names:
+        axis = 3 if name.endswith(".attn_pattern") else 2
+        one, other = (probe.up_to_the_answer(value[name], axis) for value in (found, whole))
+        fault = probe.apart(one, other)
+        if fault:
+            expected = "the same values up to the answer position"
+            yield Fault(f"captured {name} with positions= and without", expected, fault)
+            return
 
 
 def padding_changes_nothing(probe: Probe) -> Iterator[Fault]:
@@ -150,7 +198,9 @@ LAWS = (
     a_site_without_a_baseline_has_baseline_0,
     masks_over_nodes_are_the_same_at_every_prompt_and_position,
     members_are_separate_runs,
+    levers_broadcast,
     positions_and_vocab_select_from_all_logits,
+    positions_leave_what_is_captured,
     padding_changes_nothing,
     splitting_a_batch_changes_nothing,
     later_tokens_change_nothing_earlier,

@@ -1,0 +1,44 @@
+"""Whether a check changed what it was lent: the model, the prompts, circuits, or runs that other checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from faithcheck.bench import Bench
+from faithcheck.subject import Subject
+from faithcheck.untouched import changed, of_prompts
+
+_FEW = 16
+"""Prompts on which the model is asked before and after every check."""
+
+
+def glimpse(bench: Bench) -> Tensor:
+    """The model's logits on a few validation prompts, float[1, prompt, token]; of a changed model others."""
+    prompts = bench.prompts("validation")
+    few = prompts.select(torch.linspace(0, len(prompts) - 1, min(_FEW, len(prompts))).long())
+    with torch.no_grad():
+        return bench.model.run(few.tokens, positions=few.positions).logits
+
+
+class Lent:
+    """What a check is lent beside the model, as it is when this is made."""
+
+    def __init__(self, bench: Bench, subjects: Sequence[Subject]):
+        self._prompts = [(prompts, of_prompts(prompts)) for prompts in bench.lent_prompts]
+        self._circuits = [(subject.circuit, subject.circuit.identity) for subject in subjects]
+        runs = [*bench.kept_runs, *(run for subject in subjects for run in subject.kept_runs)]
+        tensors = [tensor for run in runs for tensor in (run.logits, *run.captured.values())]
+        self._versions = [(tensor, tensor._version) for tensor in tensors if not tensor.is_inference()]
+
+    def changed(self) -> str | None:
+        """What is no longer as it was; None where everything is."""
+        if any(changed(before, of_prompts(prompts)) for prompts, before in self._prompts):
+            return "the prompts"
+        if any(circuit.identity != before for circuit, before in self._circuits):
+            return "the circuit"
+        if any(tensor._version != before for tensor, before in self._versions):
+            return "the logits or activations that other checks share"
+        return None
