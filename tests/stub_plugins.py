@@ -72,12 +72,6 @@ class LeavesTheFolder(Everything):
         return super().extract(problem)
 
 
-class ChangesPrompts(Everything):
-    def extract(self, problem):
-        problem.prompts.targets.fill_(0)
-        return super().extract(problem)
-
-
 class ForgetsVariables(Everything):
     def extract(self, problem):
         problem.prompts.variables.clear()

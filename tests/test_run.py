@@ -176,10 +176,9 @@ def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
         ("InterruptsItself", "raised KeyboardInterrupt"),
         ("Dies", "called os._exit(0)"),
         ("Recurses", "RecursionError"),
-        ("ChangesPrompts", "changed the prompts or the means"),
-        ("ForgetsVariables", "changed the prompts or the means"),
-        ("ComplexScores", "the scores at 0.attn_in are complex numbers"),
-        ("ScoresInLists", "scores are no mapping of site to tensor"),
+        ("ForgetsVariables", "the method changed problem.prompts.variables["),
+        ("ComplexScores", "the scores of 0.attn_in are torch.complex64, not a tensor of real numbers"),
+        ("ScoresInLists", "the scores of 0.attn_in are list, not a tensor of real numbers"),
         ("WrongSites", "9.nowhere"),
         ("WrongSizes", "0.attn_in has 64 nodes"),
         ("NotANumber", "a score is NaN"),
@@ -206,7 +205,7 @@ def test_a_method_that_changes_the_means_is_an_error(suite):
     args = ("--method", "plugins.py:ChangesMeans", "--seeds", "1", "--set", "ablation=task_mean")
     code, result, _ = run(suite(checks="layernorm"), *args)
     assert (code, set(verdicts(result).values())) == (3, {"ERROR"})
-    assert "changed the prompts or the means" in result["checks"][0]["reason"]
+    assert "the method changed problem.ablation.means['0.attn_q']" in result["checks"][0]["reason"]
 
 
 def test_a_method_that_leaves_the_working_directory_does_not_take_the_result_with_it(suite, monkeypatch):
