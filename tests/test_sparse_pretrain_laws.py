@@ -17,6 +17,7 @@ from faithcheck import load_model
 from faithcheck.ablation import Ablation
 from faithcheck.model import Model
 from faithcheck.slots import slots
+from faithcheck.testing import check_model
 
 seeds = st.integers(0, 2**20)
 few = settings(max_examples=4, deadline=None)
@@ -47,6 +48,11 @@ def doubles(folders):
 
 def float_keep(model, seed, members):
     return {site: kept.to(model.dtype) for site, kept in random_keep(model, seed, members=members).items()}
+
+
+@pytest.mark.parametrize("form", ["rms norm", "layer norm", "all at once"])
+def test_all_laws_of_an_adapter_hold(form, loaded):
+    check_model(loaded(form))
 
 
 @every_form

@@ -15,9 +15,9 @@ class Attribution:
     x is the node's activation in the whole model, b what it takes when ablated; the product is summed over the
     positions of a prompt, since the node is ablated at all of them. The estimate is that of Nanda 2023 ("Attribution
     patching: activation patching at industrial scale"); Syed et al. 2023 ("Attribution patching outperforms automated
-    circuit discovery", section 3) rank edges by it. Here it ranks nodes.
+    circuit discovery") rank edges by it. Here it ranks nodes.
 
-    The absolute value is taken prompt by prompt, as in Kramár et al. 2024 ("AtP*", section 2, the contribution of a
+    The absolute value is taken prompt by prompt, as in Kramár et al. 2024 ("AtP*", the contribution of a
     node). Syed et al. average first; then a node cancels out that helps one answer as much as it hurts the other, and
     the circuits of the bundled models need up to twice the nodes. AtP*'s two corrections, for saturated attention and
     for paths that cancel, are not made.

@@ -17,7 +17,7 @@ class IntegratedGradients:
     """Scores a node by the gradient of the loss towards its mask, averaged on the way from all masks 0 to all masks 1.
 
     The masks of all nodes are at k / steps together, k = 1 ... steps: the steps of EAP-IG (Hanna et al. 2024, "Have
-    faith in faithfulness", section 2). There edges are scored, and the way leads from the corrupted prompt's input
+    faith in faithfulness"). There edges are scored, and the way leads from the corrupted prompt's input
     embeddings to the clean one's, so that activations follow. Here nodes are scored, and embeddings are no nodes, so
     the way leads through the masks themselves: at every site at once. With many steps the gradients of all nodes,
     with their signs, sum to the loss of the whole model less that of the ablated one (Sundararajan et al. 2017,
