@@ -225,7 +225,9 @@ def _validate(args: argparse.Namespace) -> int:
     loaded = load_suite(args.suite)
     check_references(loaded)
     suite = loaded.suite
-    print(f"{loaded.path}: valid; {len(suite.tasks)} tasks, {len(suite.checks)} checks, {suite.seeds} seeds")  # noqa: T201
+    counts = {"task": len(suite.tasks), "check": len(suite.checks), "seed": suite.seeds}
+    counted = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
+    print(f"{loaded.path}: valid; {counted}")  # noqa: T201
     return 0
 
 

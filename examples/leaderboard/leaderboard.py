@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import statistics
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def main() -> int:
         results = {}
         for method in methods:
             print(f"{model}, {method}", file=sys.stderr)
-            results[method] = _result(args, model, method, out / f"{model}-{method}")
+            results[method] = _result(args, model, method, out / re.sub(r"[^\w.-]", "-", f"{model}-{method}"))
         parts += ["", f"## {model}", "", *table(results)]
     (out / "leaderboard.md").write_text("\n".join(parts) + "\n")
     print(out / "leaderboard.md")
@@ -58,7 +58,7 @@ def _about(args: argparse.Namespace) -> str:
     seeds = f" with {args.seeds} seeds" if args.seeds else ""
     return (
         f"Suite `{args.suite}`{seeds}. Nodes and loss (validation prompts, nats) are medians over the seeds; "
-        "reached: circuits that meet the target loss; seconds: the whole run of all tasks."
+        "reached: circuits that meet the target loss."
     )
 
 
@@ -66,13 +66,11 @@ def _result(args: argparse.Namespace, model: str, method: str, out: Path) -> dic
     """The content of result.json, or why there is none."""
     file = out / "result.json"
     if not file.is_file() or not is_of(json.loads(file.read_text()), args.suite, args.seeds):
-        start = time.perf_counter()
         try:
             with ProgressReport(Console(stderr=True)) as progress:
                 run_suite(args.suite, model=model, method=method, seeds=args.seeds, out=out, on_event=progress.handle)
         except (UserError, plugins.BrokenPlugin) as error:
             return str(error)
-        print(f"  {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return json.loads(file.read_text())
 
 
@@ -86,7 +84,7 @@ def is_of(result: dict, suite: str, seeds: int | None) -> bool:
 def table(results: dict[str, dict | str]) -> Iterator[str]:
     """A row for each method and task."""
     checks = list(dict.fromkeys(c["check"] for r in results.values() if isinstance(r, dict) for c in r["checks"]))
-    head = ["method", "task", "nodes", "loss", "reached", *checks, "seconds"]
+    head = ["method", "task", "nodes", "loss", "reached", *checks]
     yield _row(head)
     yield _row(["---"] * len(head))
     for method, result in results.items():
@@ -96,7 +94,7 @@ def table(results: dict[str, dict | str]) -> Iterator[str]:
         verdicts = {(c["task"], c["check"]): c["verdict"] for c in result["checks"]}
         for task in dict.fromkeys(task for task, _ in verdicts):
             sizes = _sizes([c for c in result["circuits"] if c["task"] == task])
-            yield _row([method, task, *sizes, *(verdicts.get((task, check), "") for check in checks), _seconds(result)])
+            yield _row([method, task, *sizes, *(verdicts.get((task, check), "") for check in checks)])
 
 
 def _sizes(circuits: Sequence[dict]) -> list[str]:
@@ -105,10 +103,6 @@ def _sizes(circuits: Sequence[dict]) -> list[str]:
     size = statistics.median(c["size"] for c in circuits)
     loss = statistics.median(math.inf if c["loss"] is None else c["loss"] for c in circuits)
     return [f"{size:g}", f"{loss:.3f}", f"{sum(c['reached'] for c in circuits)}/{len(circuits)}"]
-
-
-def _seconds(result: dict) -> str:
-    return f"{result['timing']['total_seconds']:.0f}"
 
 
 def _row(cells: Sequence[str]) -> str:
