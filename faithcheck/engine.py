@@ -9,31 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import torch
 
 from faithcheck.allocator import give_back_freed_memory
+from faithcheck.asking import ask
 from faithcheck.bench import Bench
-from faithcheck.check import CircuitCheck, Measurement, MethodCheck
-from faithcheck.errors import NotSupported
 from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, CircuitFound, Event, RunStarted
 from faithcheck.extraction import edges, extract, named
-from faithcheck.judging import Finding, judge_circuits, judge_method
 from faithcheck.keys import case_key
-from faithcheck.lent import Lent, glimpse
+from faithcheck.lent import glimpse
 from faithcheck.plain_errors import plain_errors
-from faithcheck.plugins import one_line
 from faithcheck.references import ResolvedCheck
-from faithcheck.resampling import MINIMUM_UNITS
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
-from faithcheck.untouched import same
-from faithcheck.verdict import Verdict
 
 SEEDS_AT_ONCE = 8
 """Seeds whose problems a method gets in one call: enough to fill its batches, few enough that progress is seen."""
@@ -133,103 +125,5 @@ def _circuit(run: Resolved, state: TaskState) -> CircuitFound:
 
 
 def _judge(run: Resolved, state: TaskState, resolved: ResolvedCheck, case: Case) -> tuple[list[Event], str]:
-    finding = _finding(run, state, resolved)
+    finding = ask(run, state, resolved)
     return [CheckJudged(finding, case.key)], finding.verdict.value
-
-
-def _finding(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
-    name, task = resolved.check.name, state.bench.task.name
-    if state.unfit is not None:
-        return Finding(name, task, Verdict.NOT_APPLICABLE, state.unfit)
-    if state.lost is not None:
-        return replace(state.lost, check=name)
-    if state.broken is not None and (resolved.is_method_scope or run.circuit is None or state.changed):
-        return replace(state.broken, check=name)
-    lent = Lent(state.bench, state.subjects)
-    finding = _asked(run, state, resolved)
-    changed = _changed(run, state, lent)
-    if changed is not None:
-        reason = f"the check {name} changed {changed}; nothing after it can be judged on this task"
-        state.lost = finding = Finding(name, task, Verdict.ERROR, reason)
-    return finding
-
-
-def _asked(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
-    """What the check says, or the ERROR that asking it came to."""
-    name, task = resolved.check.name, state.bench.task.name
-    limit = run.time_limit * max(1, len(state.subjects))
-    try:
-        with plain_errors(), at_most(limit, f"the check {name}"):
-            if resolved.is_method_scope:
-                return _judge_method(run, state, resolved)
-            return _judge_circuits(state, resolved)
-    except NotSupported as error:
-        return Finding(name, task, Verdict.NOT_APPLICABLE, str(error))
-    except Exception as error:
-        return crash(name, task, f"the check {name} crashed", error)
-
-
-def _changed(run: Resolved, state: TaskState, lent: Lent) -> str | None:
-    """What is not as it was before the check; the model: before anything was run on the task."""
-    try:
-        with plain_errors(), at_most(run.time_limit, "the model"):
-            return lent.changed() or (None if same(glimpse(state.bench), state.glimpse) else "the model")
-    except Exception as error:
-        return f"what it was lent ({one_line(error)})"
-
-
-def _judge_circuits(state: TaskState, resolved: ResolvedCheck) -> Finding:
-    check = cast(CircuitCheck, resolved.check)
-    measured: dict[object, Measurement] = {}
-    rows = []
-    for subject in state.subjects:
-        identity = (subject.circuit.identity, subject.cut and subject.cut.curve)
-        if identity not in measured:
-            measured[identity] = _measure(check, subject)
-        same = measured[identity]
-        metrics = [replace(m, seed=subject.seed) for m in same.metrics]
-        rows.append((subject.seed, replace(same, metrics=metrics)))
-    return judge_circuits(check, state.bench.task.name, resolved.gates, rows)
-
-
-def _measure(check: CircuitCheck, subject: Subject) -> Measurement:
-    if not subject.reached and getattr(check, "needs_circuit", True):
-        return Measurement(not_applicable="there is no circuit to test: the target loss was not reached")
-    if subject.reached and subject.is_needless:
-        what = "the circuit is empty" if not subject.circuit.size else "the circuit's nodes are not needed"
-        why = f"{what}: embedding and unembedding alone reach the target loss, so there is nothing to test"
-        return Measurement(not_applicable=why)
-    if not subject.losses(subject.run()).isfinite().all():
-        raise ValueError("the circuit's loss on a held-out prompt is not finite")
-    measurement, remarks = check.measure(subject), list(_remarks(check, subject))
-    return replace(measurement, remark="; ".join(filter(None, [measurement.remark, *remarks])))
-
-
-def _remarks(check: CircuitCheck, subject: Subject) -> Iterator[str]:
-    bench, provenance = subject.bench, subject.circuit.provenance
-    splits = {"test": "the task"}
-    if getattr(check, "uses_shifts", False):
-        splits |= {shift: f"the shift {shift}" for shift in bench.task.shifts}
-    for split, what in splits.items():
-        units = len(bench.prompts(split).units.unique())
-        if units < MINIMUM_UNITS:
-            yield f"{what} has only {units} independent units ({bench.task.unit}), an interval needs {MINIMUM_UNITS}"
-    if provenance.get("fingerprint") not in (None, bench.model.fingerprint):
-        yield "the circuit was found on a model with other weights"
-    if provenance.get("task_sha256") not in (None, bench.task.fingerprint):
-        yield "the circuit was found on a task of this name with other prompts or answers"
-
-
-def _judge_method(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
-    check = cast(MethodCheck, resolved.check)
-    if run.method is None:
-        measurement = Measurement(not_applicable="no method is known for this circuit; name one with --method")
-    else:
-        controls = state.controls[check.name]
-        if isinstance(controls, Finding):
-            return controls
-        if isinstance(controls, Measurement):
-            measurement = controls
-        else:
-            measurement = check.measure(state.bench, state.trials.get(check.name, []))
-    return judge_method(check, state.bench.task.name, resolved.gates, measurement)
