@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from faithcheck.errors import Location, UserError
-from faithcheck.importing import component_graph, component_nodes, node_list, published_masks
+from faithcheck.importing import component_files, component_graph, component_nodes, node_list, published_masks
 from faithcheck.importing.json_text import load_json
 from faithcheck.importing.torch_file import STARTS, load_torch
 from faithcheck.model import Model
@@ -63,13 +63,13 @@ def read(path: Path) -> Published:
 
 
 def _of_torch(data: dict[str, Any]) -> tuple[str, Reader]:
-    if data.keys() >= component_graph.PT_KEYS:
-        return component_graph.NAME, _graph(component_graph.from_tensors(data))
+    if data.keys() >= component_files.PT_KEYS:
+        return component_files.NAME, _graph(component_files.from_tensors(data))
     if published_masks.is_one(data):
         return published_masks.NAME, lambda model: Kept(published_masks.keep(data, model))
     raise UserError(
         f"found the entries {', '.join(data) or 'none':.120}; allowed: layer0_attn_in and the like of "
-        f"sparse_pretrain's masks, or {', '.join(sorted(component_graph.PT_KEYS))} of a component graph"
+        f"sparse_pretrain's masks, or {', '.join(sorted(component_files.PT_KEYS))} of a component graph"
     )
 
 
@@ -87,7 +87,7 @@ def _of_text(content: bytes, file: str) -> tuple[str, Reader]:
         return node_list.NAME, _list(node_list.from_csv(text, file))
     data = load_json(text)
     if isinstance(data, dict) and not data.keys().isdisjoint(("nodes", "edges")):
-        return component_graph.NAME, _graph(component_graph.from_json(data))
+        return component_files.NAME, _graph(component_files.from_json(data))
     return node_list.NAME, _list(node_list.from_json(data))
 
 
