@@ -225,6 +225,11 @@ def captured_under_live_norms(run, tokens, *, norm_scales=None, **levers):
     return replace(run(tokens, norm_scales=norm_scales, **levers), captured=run(tokens, **levers).captured)
 
 
+def deaf_at_one_site(run, tokens, *, masks=None, **levers):
+    masks = masks and {site: mask.detach() if site.endswith("attn_q") else mask for site, mask in masks.items()}
+    return run(tokens, masks=masks, **levers)
+
+
 class NeverTrains(RestrictingModel):
     def restrict(self, keep, ablation, trainable=False):
         return super().restrict(keep, ablation)
@@ -466,6 +471,10 @@ BROKEN = {
     ),
     "patterns of heads that were left out": (AllHeads, "a restricted models patterns are of its heads"),
     "a restricted model that never trains": (NeverTrains, "a restricted model can be trained"),
+    "a restricted model without gradients at a site": (
+        restricted(deaf_at_one_site),
+        "a restricted model can be trained",
+    ),
     "edges of nodes that are off": (CountsOff, "edges are counted between kept nodes"),
     "a shuffle that is not by the seed": (ShufflesAtRandom, "a shuffled model is another of the same shape"),
     "a shuffle that changes the model": (ShufflesItself, "a shuffled model is another of the same shape"),
