@@ -7,7 +7,7 @@ import torch
 from faithcheck_circuits.methods.batches import train_masks
 from faithcheck_circuits.methods.sparse_prune import SparsePrune
 from fake_models import ONE, SIGN, Readout, table, write_task
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_forward import plain_forward
 from small_models import prompt_set, random_keep, random_prompts, small_model
@@ -80,13 +80,15 @@ def test_a_prompt_that_is_its_own_partner_makes_any_circuit_the_model(variant, s
 
 
 @given(seed=seeds, kind=st.sampled_from(["task_mean", "resample"]))
+@example(seed=25087, kind="resample")  # equal prompts share their columns only without partners: another rounding
 @few
 def test_a_circuit_of_all_nodes_is_the_model_whatever_the_ablation(seed, kind):
     model = small_model("plain", seed % 7)
     prompts = some_prompts(model, seed).paired()
     every = random_keep(model, shares=(1.0,))
     found = circuit_logits(model, prompts, every, measured(Ablation(kind), model, prompts))
-    assert torch.equal(found, model.run(prompts.tokens, positions=prompts.positions).logits)
+    whole = model.run(prompts.tokens, positions=prompts.positions).logits
+    assert torch.allclose(found, whole, rtol=0, atol=EXACT * 100)
 
 
 def test_means_leave_padding_out_and_count_every_token_of_a_prompt():
