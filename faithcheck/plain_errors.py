@@ -19,8 +19,7 @@ def plain_errors() -> Iterator[None]:
 
     Ctrl-C stays KeyboardInterrupt, also where a plugin made another error of it. The working directory is put back.
     """
-    folder = os.getcwd()
-    with _ctrl_c() as ctrl_c, _without_exit():
+    with _same_folder(), _ctrl_c() as ctrl_c, _without_exit():
         try:
             yield
         except BaseException as error:
@@ -33,8 +32,19 @@ def plain_errors() -> Iterator[None]:
             if isinstance(error, SystemExit):
                 raise RuntimeError(f"called sys.exit({error.code!r})") from error
             raise RuntimeError(f"raised {one_line(error)}") from error
-        finally:
-            with suppress(OSError):
+
+
+@contextmanager
+def _same_folder() -> Iterator[None]:
+    """Puts the working directory back; one that is gone is left as it is."""
+    folder = None
+    with suppress(OSError):
+        folder = os.getcwd()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if folder is not None:
                 os.chdir(folder)
 
 
@@ -69,12 +79,15 @@ def _ctrl_c() -> Iterator[_CtrlC | None]:
 def _without_exit() -> Iterator[None]:
     """os._exit raises inside: it would end the run without a result, and with any exit code, 0 too.
 
-    Not in child processes made by a fork, which end by it.
+    Not in child processes made by a fork, which end by it, nor in threads that were there before: a notebook's, or a
+    test runner's, may have to end the process meanwhile.
     """
     before, here = os._exit, os.getpid()
+    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+    inside = True
 
     def refuse(status: int) -> NoReturn:
-        if os.getpid() != here:
+        if not inside or os.getpid() != here or threading.get_ident() in others:
             before(status)
         raise RuntimeError(f"called os._exit({status!r})")
 
@@ -82,4 +95,6 @@ def _without_exit() -> Iterator[None]:
     try:
         yield
     finally:
-        os._exit = before
+        inside = False  # where another thread has put its own over it, it stays
+        if os._exit is refuse:
+            os._exit = before

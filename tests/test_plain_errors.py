@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -89,6 +90,58 @@ def test_a_forked_child_ends_as_it_likes():
             os._exit(7)
         _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 7
+
+
+@pytest.fixture
+def ended(monkeypatch):
+    """The codes that os._exit was called with; it ends the thread alone."""
+    codes = []
+    monkeypatch.setattr(os, "_exit", lambda status: codes.append(status) or sys.exit())
+    return codes
+
+
+def test_a_thread_of_before_may_end_the_process_and_one_of_the_plugin_may_not(ended):
+    refused, inside = [], threading.Event()
+
+    def work():
+        inside.wait(10)
+        try:
+            os._exit(1)
+        except SystemExit:
+            pass
+        except RuntimeError as error:
+            refused.append(str(error))
+
+    earlier = threading.Thread(target=work)
+    earlier.start()
+    with plain_errors():
+        own = threading.Thread(target=work)
+        own.start()
+        inside.set()
+        own.join()
+        earlier.join()
+    assert (ended, refused) == ([1], ["called os._exit(1)"])
+
+
+def test_runs_of_two_threads_leave_exit_as_it_was(ended):
+    one, other = plain_errors(), plain_errors()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    other.__exit__(None, None, None)
+    with suppress(SystemExit):
+        os._exit(5)
+    assert ended == [5]
+
+
+def test_a_folder_that_is_gone_is_no_error(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with plain_errors():
+        pass
+    monkeypatch.chdir(tmp_path)
 
 
 def test_everything_is_put_back(tmp_path):
