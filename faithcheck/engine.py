@@ -50,7 +50,8 @@ def execute(run: Resolved) -> Iterator[Event]:
 def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:
     yield CaseStarted(case)
     start = time.perf_counter()
-    events, outcome = work()
+    with torch.enable_grad():  # whatever the caller, or the plugin of another case, left it at
+        events, outcome = work()
     give_back_freed_memory()
     yield from events
     yield CaseFinished(case, time.perf_counter() - start, outcome)

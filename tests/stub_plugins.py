@@ -294,6 +294,14 @@ class TouchesActivations(Touches):
         subject.bench.model_run("test").captured["0.mlp_neuron"].zero_()
 
 
+class TurnsGradientsOff(SharesMemory):
+    """And leaves them off."""
+
+    def measure(self, subject):
+        torch.set_grad_enabled(False)
+        return super().measure(subject)
+
+
 class BadEvidence(SharesMemory):
     def measure(self, subject):
         return replace(super().measure(subject), evidence={"a list": [1, 2]})

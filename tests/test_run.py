@@ -293,6 +293,14 @@ def test_a_check_that_changes_the_prompts_of_a_task_leaves_the_other_task_its_ve
         assert verdicts(result, task) == {"sufficiency": "FAIL", "layernorm": "PASS", "bad_check": "ERROR"}
 
 
+def test_gradients_are_on_whatever_the_caller_or_another_plugin_left(suite):
+    path = suite(checks="node_roles, plugins.py:TurnsGradientsOff, attention_agreement")
+    with torch.no_grad():
+        _, result, _ = run(path, "--method", "attribution", "--seeds", "1")
+        assert not torch.is_grad_enabled()
+    assert "ERROR" not in verdicts(result).values(), result["checks"]
+
+
 def test_evidence_that_shares_memory_is_saved(suite):
     code, result, _ = run(suite(checks="plugins.py:SharesMemory"), "--method", "full", "--seeds", "2")
     assert (code, verdicts(result)["bad_check"]) == (1, "PASS")
