@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,7 +26,8 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
     """Raises OutOfTime when the work inside takes longer.
 
     By an alarm of the system, so in the main thread only and where there is one; elsewhere work is not stopped. Work
-    inside a library that does not come back to Python goes on until it does.
+    inside a library that does not come back to Python goes on until it does. An alarm that was set before, a test
+    runner's, comes when this is over.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -37,7 +39,8 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
         if working:
             raise _Stop
 
-    before = signal.signal(signal.SIGALRM, stop)
+    left, again = signal.setitimer(signal.ITIMER_REAL, 0)
+    before, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
         yield
@@ -49,3 +52,5 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
         working = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-3), again)
