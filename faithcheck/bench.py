@@ -11,6 +11,7 @@ from torch import Tensor
 from faithcheck.ablation import Ablation
 from faithcheck.circuit import Norms
 from faithcheck.errors import UserError
+from faithcheck.kept import Kept
 from faithcheck.losses import LossKind, prompt_losses
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet, encode
@@ -32,6 +33,7 @@ class Bench:
     target_loss: float
     ablation: Ablation
     norms: Norms
+    kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
     _prompts: dict[str, PromptSet] = field(default_factory=dict)
     _scales: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
@@ -57,6 +59,7 @@ class Bench:
         """The model's norm scales, {norm: float[1, prompt, pos]}."""
         if split not in self._scales:
             self._scales[split] = norm_scales(self.model, self.prompts(split))
+            self.kept.values(self._scales[split].values())
         return self._scales[split]
 
     def scales_for(self, norms: Norms, split: str) -> dict[str, Tensor] | None:
@@ -70,18 +73,14 @@ class Bench:
             layers = [site.layer for site in self.model.sites.values() if site.kind == "attn_v"]
             capture = [*self.model.sites, *(f"{layer}.attn_pattern" for layer in layers)]
             with torch.no_grad():
-                self._runs[split] = self.model.run(prompts.tokens, positions=prompts.positions, capture=capture)
+                run = self.model.run(prompts.tokens, positions=prompts.positions, capture=capture)
+            self._runs[split] = self.kept.run(run)
         return self._runs[split]
 
     @property
     def lent_prompts(self) -> list[PromptSet]:
         """Every set of prompts that was asked for so far."""
         return list(self._prompts.values())
-
-    @property
-    def kept_runs(self) -> list[Run]:
-        """Every run of the full model that is kept to be asked for again."""
-        return list(self._runs.values())
 
     def resampling(self, split: str) -> Resampling:
         if split not in self._resampling:

@@ -14,6 +14,7 @@ from faithcheck.circuit import Circuit, NodeScores
 from faithcheck.compiled import CompiledCircuit
 from faithcheck.cutting import Cut
 from faithcheck.importance import Importance, group_importance
+from faithcheck.kept import Kept
 from faithcheck.losses import prompt_losses
 from faithcheck.model import Run
 
@@ -27,6 +28,7 @@ class Subject:
     seed: int | None = None
     cut: Cut | None = None
     scores: NodeScores | None = None
+    kept: Kept = field(default_factory=Kept, init=False, compare=False, repr=False)
     _runs: dict[str, Run] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @cached_property
@@ -58,18 +60,13 @@ class Subject:
         """The circuit as it was found, on a split."""
         if split not in self._runs:
             prompts = self.bench.prompts(split)
-            self._runs[split] = self.compiled.run(prompts, norm_scales=self.own_scales(split))
+            self._runs[split] = self.kept.run(self.compiled.run(prompts, norm_scales=self.own_scales(split)))
         return self._runs[split]
-
-    @property
-    def kept_runs(self) -> list[Run]:
-        """Every run of the circuit that is kept to be asked for again."""
-        return [*self._runs.values(), *([self.frozen_run] if "frozen_run" in vars(self) else [])]
 
     @cached_property
     def frozen_run(self) -> Run:
         """The circuit under the model's own norm scales, on the held-out prompts."""
-        return self.compiled.run(self.bench.prompts("test"), norm_scales=self.bench.scales("test"))
+        return self.kept.run(self.compiled.run(self.bench.prompts("test"), norm_scales=self.bench.scales("test")))
 
     @cached_property
     def activations(self) -> dict[str, Tensor]:
@@ -80,7 +77,8 @@ class Subject:
         sites = {name: site for name, site in self.bench.model.sites.items() if self.compiled.size(name)}
         patterns = [f"{site.layer}.attn_pattern" for site in sites.values() if site.kind == "attn_v"]
         prompts, scales = self.bench.prompts("test"), self.bench.scales("test")
-        return dict(self.compiled.run(prompts, norm_scales=scales, capture=[*sites, *patterns]).captured)
+        run = self.compiled.run(prompts, norm_scales=scales, capture=[*sites, *patterns])
+        return dict(self.kept.run(run).captured)
 
     def losses(self, run: Run, split: str = "test") -> Tensor:
         """float[prompt]: the task's loss of a run with one member."""
@@ -94,9 +92,13 @@ class Subject:
     @cached_property
     def node_importance(self) -> Importance:
         """The importance of every kept node, in the order of `compiled.nodes`."""
-        return self.importance([[node] for node in self.compiled.nodes])
+        importance = self.importance([[node] for node in self.compiled.nodes])
+        self.kept.values([importance.per_prompt])
+        return importance
 
     @cached_property
     def positions(self) -> dict[str, Tensor]:
         """{site: float[prompt, pos, kept node]}: how much each position of a node counts; sums to 1 a prompt."""
-        return position_weights(self)
+        weights = position_weights(self)
+        self.kept.values(weights.values())
+        return weights

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from faithcheck.method import Problem
+from faithcheck.model import Model
 from faithcheck.prompts import PromptSet
 
 Snapshot = Mapping[str, Any]
@@ -19,9 +20,13 @@ def of_problem(problem: Problem) -> Snapshot:
     return {
         **{f"prompts.{name}": value for name, value in of_prompts(problem.prompts).items()},
         **{f"ablation.means[{site!r}]": mean.clone() for site, mean in means.items()},
-        "model.sites": dict(problem.model.sites),
-        "model.norms": tuple(problem.model.norms),
+        **of_model(problem.model),
     }
+
+
+def of_model(model: Model) -> Snapshot:
+    """{what: a copy} of what it declares."""
+    return {"model.sites": dict(model.sites), "model.norms": tuple(model.norms)}
 
 
 def of_prompts(prompts: PromptSet) -> Snapshot:

@@ -294,6 +294,37 @@ class TouchesActivations(Touches):
         subject.bench.model_run("test").captured["0.mlp_neuron"].zero_()
 
 
+class TouchesFreshActivations(Touches):
+    """Of a split that no check before has asked for."""
+
+    def touch(self, subject):
+        subject.bench.model_run("validation").captured["0.mlp_neuron"].zero_()
+
+
+class TouchesByNumpy(Touches):
+    """Which torch does not count as a change."""
+
+    def touch(self, subject):
+        logits = subject.run().logits.numpy()
+        logits -= logits.max(-1, keepdims=True)
+
+
+class TouchesImportance(Touches):
+    def touch(self, subject):
+        subject.node_importance.per_prompt[:] = 0
+
+
+class TouchesScales(Touches):
+    def touch(self, subject):
+        for scale in subject.bench.scales("test").values():
+            scale.mul_(2)
+
+
+class TouchesSites(Touches):
+    def touch(self, subject):
+        del subject.bench.model.sites["0.attn_q"]
+
+
 class TurnsGradientsOff(SharesMemory):
     """And leaves them off."""
 

@@ -264,13 +264,19 @@ def test_a_check_that_raises_is_an_error_and_the_other_checks_go_on(suite, check
     assert "Traceback" in (out / error["details"]).read_text()
 
 
+SHARED = "logits, activations or other numbers that checks share"
 TOUCHED = {
     "TouchesModel": "the model",
     "TouchesPrompts": "the prompts",
     "TouchesVariables": "the prompts",
     "TouchesCircuit": "the circuit",
-    "TouchesLogits": "the logits or activations that other checks share",
-    "TouchesActivations": "the logits or activations that other checks share",
+    "TouchesLogits": SHARED,
+    "TouchesActivations": SHARED,
+    "TouchesFreshActivations": SHARED,
+    "TouchesByNumpy": SHARED,
+    "TouchesImportance": SHARED,
+    "TouchesScales": SHARED,
+    "TouchesSites": "the sites or norms of the model",
 }
 
 
