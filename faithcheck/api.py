@@ -12,6 +12,7 @@ from faithcheck.engine import execute
 from faithcheck.errors import UserError
 from faithcheck.events import Event
 from faithcheck.loading import resolve_device
+from faithcheck.plain_errors import plain_errors
 from faithcheck.resolve import Resolved, resolve
 from faithcheck.result import Result
 from faithcheck.suite import LoadedSuite, load_suite
@@ -43,13 +44,14 @@ def run_suite(
     overrides = [*settings, *([] if seeds is None else [f"seeds={seeds}"])]
     loaded = _with_method(str(suite), method, overrides)
     given: Circuit | None = None if circuit is None else load_circuit(Path(circuit))
-    run = resolve(
-        loaded,
-        model_ref=model,
-        circuit=given,
-        own_method=given is None or method is not None,
-        device=resolve_device(device),
-    )
+    with plain_errors():
+        run = resolve(
+            loaded,
+            model_ref=model,
+            circuit=given,
+            own_method=given is None or method is not None,
+            device=resolve_device(device),
+        )
     collector = Collector(run, Path(out) if out is not None else default_out(run))
     try:
         for event in execute(run):

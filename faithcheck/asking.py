@@ -33,11 +33,17 @@ def ask(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
         return replace(state.broken, check=name)
     lent = Lent(state.bench, state.subjects)
     finding = _answer(run, state, resolved)
+    return lost(run, state, name, lent) or finding
+
+
+def lost(run: Resolved, state: TaskState, check: str, lent: Lent) -> Finding | None:
+    """The ERROR of this check, and of all after it, where it changed what it was lent."""
     changed = _changed(run, state, lent)
-    if changed is not None:
-        reason = f"the check {name} changed {changed}; nothing after it can be judged on this task"
-        state.lost = finding = Finding(name, task, Verdict.ERROR, reason)
-    return finding
+    if changed is None:
+        return None
+    reason = f"the check {check} changed {changed}; nothing after it can be judged on this task"
+    state.lost = Finding(check, state.bench.task.name, Verdict.ERROR, reason)
+    return state.lost
 
 
 def _answer(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:

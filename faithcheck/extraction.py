@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+from faithcheck.asking import lost
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
 from faithcheck.check import Control, Measurement, MethodCheck, Trial
@@ -16,6 +17,7 @@ from faithcheck.errors import NotSupported
 from faithcheck.events import CircuitFound, Event
 from faithcheck.judging import Finding
 from faithcheck.keys import case_key
+from faithcheck.lent import Lent
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem, extract_many
 from faithcheck.plain_errors import plain_errors
@@ -55,6 +57,8 @@ def _extract_and_cut(run: Resolved, state: TaskState, seeds: Sequence[int], even
     The circuits are added to `events` as they are cut.
     """
     asked = [_asked(run, state, seed) for seed in seeds]
+    if state.lost is not None:
+        return f"skipped: {state.lost.reason}"
     found = iter(
         _scores(run, state, [e.problem for own, controls in asked for e in (*own, *(c for *_, c in controls))])
     )
@@ -157,22 +161,25 @@ def _controls_of(run: Resolved, state: TaskState, seed: int) -> list[tuple[str, 
         if resolved.is_method_scope:
             check = cast(MethodCheck, resolved.check)
             if check.name not in state.controls:
-                state.controls[check.name] = _ask_for_controls(check, state.bench, list(run.seeds))
+                state.controls[check.name] = _ask_for_controls(run, state, check)
             controls = state.controls[check.name]
             if not isinstance(controls, Measurement | Finding):
                 wanted += [(check.name, control) for control in controls if control.seed == seed]
     return wanted
 
 
-def _ask_for_controls(check: MethodCheck, bench: Bench, seeds: list[int]) -> Sequence[Control] | Measurement | Finding:
+def _ask_for_controls(run: Resolved, state: TaskState, check: MethodCheck) -> Sequence[Control] | Measurement | Finding:
     """The check's controls, why there are none, or the ERROR that asking for them came to."""
+    lent, name = Lent(state.bench, state.subjects), check.name
+    found: Sequence[Control] | Measurement | Finding
     try:
-        with plain_errors():
-            return check.controls(bench, seeds)
+        with plain_errors(), at_most(run.time_limit, f"the check {name}"):
+            found = check.controls(state.bench, list(run.seeds))
     except NotSupported as error:
-        return Measurement(not_applicable=str(error))
+        found = Measurement(not_applicable=str(error))
     except Exception as error:
-        return crash(check.name, bench.task.name, f"the check {check.name} crashed", error)
+        found = crash(name, state.bench.task.name, f"the check {name} crashed", error)
+    return lost(run, state, name, lent) or found
 
 
 def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control: Control | None = None) -> Extraction:

@@ -224,6 +224,20 @@ class BadControls(BadCheck):
         raise KeyError("no controls")
 
 
+class RelabelsInControls(BadControls):
+    """In place, so that every circuit after would be one for the nonsense."""
+
+    def controls(self, bench, seeds):
+        bench.prompts("train").targets.fill_(0)
+        return []
+
+
+class HangsInControls(BadControls):
+    def controls(self, bench, seeds):
+        while True:
+            time.sleep(0.01)
+
+
 class WithoutGates(BadCheck):
     gates: ClassVar = {}
 

@@ -291,6 +291,20 @@ def test_a_check_that_changes_what_it_was_lent_is_an_error_and_no_check_after_it
     assert {c["reason"] for c in result["checks"] if c["verdict"] == "ERROR"} == {reason}
 
 
+def test_a_check_that_changes_the_prompts_when_asked_for_controls_is_an_error(suite):
+    checks = "layernorm, plugins.py:RelabelsInControls"
+    code, result, _ = run(suite(checks=checks), "--method", "full", "--seeds", "1")
+    assert (code, set(verdicts(result).values()), result["circuits"]) == (3, {"ERROR"}, [])
+    assert "the check bad_check changed the prompts" in result["checks"][0]["reason"]
+
+
+def test_a_check_that_hangs_when_asked_for_controls_is_stopped(suite):
+    args = ("--method", "full", "--seeds", "1", "--set", "time_limit=2")
+    code, result, _ = run(suite(checks="layernorm, plugins.py:HangsInControls"), *args)
+    assert (code, verdicts(result)) == (3, {"sufficiency": "FAIL", "layernorm": "PASS", "bad_check": "ERROR"})
+    assert "took longer than its 2 seconds" in result["checks"][-1]["reason"]
+
+
 def test_a_check_that_changes_the_prompts_of_a_task_leaves_the_other_task_its_verdicts(suite):
     path = suite(tasks="questions, pronoun", checks="layernorm, plugins.py:TouchesPrompts")
     code, result, _ = run(path, "--method", "full", "--seeds", "1")

@@ -20,8 +20,8 @@ _PARTS: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "torch's thread count": (torch.get_num_threads, torch.set_num_threads),
     "torch's choice of deterministic algorithms": (
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
+        torch.get_deterministic_debug_mode,
+        torch.set_deterministic_debug_mode,
     ),
     "torch's global random generator": (torch.get_rng_state, torch.set_rng_state),
     "numpy's global random generator": (np.random.get_state, np.random.set_state),
