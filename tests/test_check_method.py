@@ -21,6 +21,7 @@ from faithcheck_circuits.methods.sparse_prune import SparsePrune
 
 from faithcheck import NodeScores
 from faithcheck.testing import check_method, tiny_problem
+from faithcheck.testing.surroundings import surroundings
 from faithcheck.testing.tiny.problem import problem_on, tiny_bench, tiny_model
 
 
@@ -131,3 +132,13 @@ def test_the_planted_path_does_the_tiny_task_and_an_empty_circuit_does_not(ablat
     assert problem.losses({}).max() < problem.target_loss / 10
     assert problem.losses(path).mean() < problem.target_loss / 5
     assert problem.losses(none).mean() > 5 * problem.target_loss
+
+
+def test_a_warning_instead_of_an_error_for_what_is_not_deterministic_stays_one():
+    try:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with surroundings(0):
+            pass
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -241,6 +241,13 @@ def test_a_method_that_cannot_be_built_is_one_line_and_exit_3(suite, capsys):
     assert "Traceback" not in error
 
 
+def test_a_plugin_that_ends_the_process_where_it_is_imported_is_one_line_and_exit_3(suite, capsys):
+    path = suite()
+    (path.parent / "dies.py").write_text("import os\nos._exit(0)\n")
+    code, _, _ = run(path, "--method", "dies.py:Method")
+    assert (code, capsys.readouterr().err.count("\n")) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("check", "reason"),
     [
