@@ -18,7 +18,7 @@ from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, crash
 from faithcheck.time_limit import at_most
-from faithcheck.untouched import same
+from faithcheck.untouched import changed, of_model, same
 from faithcheck.verdict import Verdict
 
 
@@ -38,12 +38,20 @@ def ask(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
 
 def lost(run: Resolved, state: TaskState, check: str, lent: Lent) -> Finding | None:
     """The ERROR of this check, and of all after it, where it changed what it was lent."""
-    changed = _changed(run, state, lent)
-    if changed is None:
+    what = _changed(run, state, lent)
+    if what is None:
         return None
-    reason = f"the check {check} changed {changed}; nothing after it can be judged on this task"
+    reason = f"the check {check} changed {what}; nothing after it can be judged on this task"
     state.lost = Finding(check, state.bench.task.name, Verdict.ERROR, reason)
     return state.lost
+
+
+def begin(run: Resolved, state: TaskState) -> None:
+    """Leaves the task nothing to judge where the model is no longer as it was before the tasks before this one."""
+    what = None if state.lost is not None else _changed(run, state, Lent(state.bench, []))
+    if what is not None:
+        reason = f"{what} was changed on an earlier task; nothing after it can be judged"
+        state.lost = Finding("", state.bench.task.name, Verdict.ERROR, reason)
 
 
 def _answer(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding:
@@ -62,9 +70,11 @@ def _answer(run: Resolved, state: TaskState, resolved: ResolvedCheck) -> Finding
 
 
 def _changed(run: Resolved, state: TaskState, lent: Lent) -> str | None:
-    """What is not as it was before the check; the model: before anything was run on the task."""
+    """What is not as it was before the check; the model: before anything was run."""
     try:
         with plain_errors(), at_most(run.time_limit, "the model"):
+            if changed(state.declared, of_model(state.bench.model)):
+                return "the sites or norms of the model"
             return lent.changed() or (None if same(glimpse(state.bench), state.glimpse) else "the model")
     except Exception as error:
         return f"what it was lent ({one_line(error)})"

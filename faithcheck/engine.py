@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from faithcheck.allocator import give_back_freed_memory
-from faithcheck.asking import ask
+from faithcheck.asking import ask, begin
 from faithcheck.bench import Bench
 from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, CircuitFound, Event, RunStarted
 from faithcheck.extraction import edges, extract, named
@@ -26,6 +26,7 @@ from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
 from faithcheck.time_limit import at_most
+from faithcheck.untouched import of_model
 
 SEEDS_AT_ONCE = 8
 """Seeds whose problems a method gets in one call: enough to fill its batches, few enough that progress is seen."""
@@ -38,6 +39,7 @@ def execute(run: Resolved) -> Iterator[Event]:
     yield RunStarted([case for extract, check in plan.values() for case in (*extract, *check)])
     for state in states:
         extractions, checks = plan[id(state)]
+        begin(run, state)
         if run.circuit is not None and state.unfit is None and state.lost is None:
             yield from _given(run, state)
         for case, seeds in zip(extractions, _seeds_at_once(run), strict=False):
@@ -61,10 +63,11 @@ def _started(run: Resolved, bench: Bench) -> TaskState:
     """What the model does on a task before anything is extracted; or the ERROR that running it came to."""
     try:
         with plain_errors(), at_most(run.time_limit, "the model"):
-            return TaskState(bench, _unfit(bench), behaviour(bench, bench.model), glimpse(bench))
+            declared = of_model(bench.model)
+            return TaskState(bench, _unfit(bench), behaviour(bench, bench.model), glimpse(bench), declared)
     except Exception as error:
         lost = crash("", bench.task.name, "the model failed on this task", error)
-        return TaskState(bench, None, torch.empty(0), torch.empty(0), lost=lost)
+        return TaskState(bench, None, torch.empty(0), torch.empty(0), {}, lost=lost)
 
 
 def _unfit(bench: Bench) -> str | None:

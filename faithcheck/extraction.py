@@ -41,7 +41,7 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
     if state.broken is not None:
         return [], "skipped: an earlier extraction failed"
     if state.lost is not None:
-        return [], "skipped: the circuit cannot be run"
+        return [], f"skipped: {state.lost.reason}"
     events: list[Event] = []
     try:
         with plain_errors():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from faithcheck.bench import Bench
 from faithcheck.subject import Subject
-from faithcheck.untouched import changed, of_model, of_prompts
+from faithcheck.untouched import changed, of_prompts
 
 _FEW = 16
 """Prompts on which the model is asked before and after every check."""
@@ -24,19 +24,15 @@ def glimpse(bench: Bench) -> Tensor:
 
 
 class Lent:
-    """What a check is lent beside the model's weights, as it is when this is made."""
+    """What a check is lent beside the model, as it is when this is made."""
 
     def __init__(self, bench: Bench, subjects: Sequence[Subject]):
-        self._model = (bench.model, of_model(bench.model))
         self._prompts = [(prompts, of_prompts(prompts)) for prompts in bench.lent_prompts]
         self._circuits = [(subject.circuit, subject.circuit.identity) for subject in subjects]
         self._kept = [bench.kept, *(subject.kept for subject in subjects)]
 
     def changed(self) -> str | None:
         """What is no longer as it was; None where everything is."""
-        model, declared = self._model
-        if changed(declared, of_model(model)):
-            return "the sites or norms of the model"
         if any(changed(before, of_prompts(prompts)) for prompts, before in self._prompts):
             return "the prompts"
         if any(circuit.identity != before for circuit, before in self._circuits):

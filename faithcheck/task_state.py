@@ -17,6 +17,7 @@ from faithcheck.judging import Finding
 from faithcheck.model import Model
 from faithcheck.plugins import one_line
 from faithcheck.subject import Subject
+from faithcheck.untouched import Snapshot
 from faithcheck.verdict import Verdict
 
 
@@ -30,6 +31,8 @@ class TaskState:
     """The model's logits on the validation prompts before anything was extracted."""
     glimpse: Tensor
     """Those on a few of them, as `lent.glimpse` gives them."""
+    declared: Snapshot
+    """The model's sites and norms at that time."""
     subjects: list[Subject] = field(default_factory=list)
     controls: dict[str, Sequence[Control] | Measurement | Finding] = field(default_factory=dict)
     trials: dict[str, list[Trial]] = field(default_factory=dict)

@@ -298,6 +298,19 @@ def test_a_check_that_changes_what_it_was_lent_is_an_error_and_no_check_after_it
     assert {c["reason"] for c in result["checks"] if c["verdict"] == "ERROR"} == {reason}
 
 
+@pytest.mark.parametrize(
+    ("check", "what"), [("TouchesSites", "the sites or norms of the model"), ("TouchesModel", "the model")]
+)
+def test_a_check_that_changes_the_model_leaves_no_task_after_it_a_verdict(suite, check, what):
+    path = suite(tasks="questions, pronoun", checks=f"plugins.py:{check}")
+    code, result, _ = run(path, "--method", "full", "--seeds", "1")
+    assert code == 3
+    assert verdicts(result, "questions") == {"sufficiency": "FAIL", "bad_check": "ERROR"}
+    reason = f"{what} was changed on an earlier task; nothing after it can be judged"
+    assert {c["reason"] for c in result["checks"] if c["task"] == "pronoun"} == {reason}
+    assert {circuit["task"] for circuit in result["circuits"]} == {"questions"}
+
+
 def test_a_check_that_changes_the_prompts_when_asked_for_controls_is_an_error(suite):
     checks = "layernorm, plugins.py:RelabelsInControls"
     code, result, _ = run(suite(checks=checks), "--method", "full", "--seeds", "1")
