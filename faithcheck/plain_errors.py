@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from faithcheck.plugins import one_line
 
@@ -75,6 +75,26 @@ def _ctrl_c() -> Iterator[_CtrlC | None]:
         yield None
 
 
+class _Ending(Protocol):
+    def __call__(self, status: int) -> NoReturn: ...
+
+
+class _Refusal:
+    """In the place of `before`, os._exit: raises while it is `inside`, in the process and the threads of whoever made
+    it. One that another thread's came over stays for a while, and lets everything pass."""
+
+    inside = True
+
+    def __init__(self, before: _Ending):
+        self.before, self._here = before, os.getpid()
+        self._others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+
+    def __call__(self, status: int) -> NoReturn:
+        if not self.inside or os.getpid() != self._here or threading.get_ident() in self._others:
+            self.before(status)
+        raise RuntimeError(f"called os._exit({status!r})")
+
+
 @contextmanager
 def _without_exit() -> Iterator[None]:
     """os._exit raises inside: it would end the run without a result, and with any exit code, 0 too.
@@ -82,19 +102,16 @@ def _without_exit() -> Iterator[None]:
     Not in child processes made by a fork, which end by it, nor in threads that were there before: a notebook's, or a
     test runner's, may have to end the process meanwhile.
     """
-    before, here = os._exit, os.getpid()
-    others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-    inside = True
-
-    def refuse(status: int) -> NoReturn:
-        if not inside or os.getpid() != here or threading.get_ident() in others:
-            before(status)
-        raise RuntimeError(f"called os._exit({status!r})")
-
-    os._exit = refuse
+    refusal = os._exit = _Refusal(_live(os._exit))
     try:
         yield
     finally:
-        inside = False  # where another thread has put its own over it, it stays
-        if os._exit is refuse:
-            os._exit = before
+        refusal.inside = False
+        os._exit = _live(os._exit)
+
+
+def _live(ending: _Ending) -> _Ending:
+    """What is below the refusals that are over."""
+    while isinstance(ending, _Refusal) and not ending.inside:
+        ending = ending.before
+    return ending
