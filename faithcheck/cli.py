@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 
 from faithcheck.errors import UserError
-from faithcheck.text import visible
+from faithcheck.text import counted, visible
 from faithcheck.version import __version__
 
 EXIT_CODES = """\
@@ -226,8 +226,7 @@ def _validate(args: argparse.Namespace) -> int:
     check_references(loaded)
     suite = loaded.suite
     counts = {"task": len(suite.tasks), "check": len(suite.checks), "seed": suite.seeds}
-    counted = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    print(f"{loaded.path}: valid; {counted}")  # noqa: T201
+    print(f"{loaded.path}: valid; {', '.join(counted(count, what) for what, count in counts.items())}")  # noqa: T201
     return 0
 
 

@@ -1,8 +1,13 @@
-"""Text from outside, made safe to print."""
+"""Text to print."""
 
 from __future__ import annotations
 
 
 def visible(text: str) -> str:
-    """The text with control characters, but for line ends, as `\\x1b` and the like: they must not reach a terminal."""
+    """Text from outside, its control characters but for line ends as `\\x1b` and the like: none may reach a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def counted(number: int, what: str) -> str:
+    """`1 node`, `2 nodes`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -19,7 +19,7 @@ from faithcheck.loading import load_model
 from faithcheck.model import Model
 from faithcheck.prompts import encode
 from faithcheck.task import Task, load_task
-from faithcheck.text import visible
+from faithcheck.text import counted, visible
 
 
 def run(file: str, model_ref: str, task_ref: str | None, norms: Norms, ablation: AblationKind, out: str | None) -> int:
@@ -32,7 +32,7 @@ def run(file: str, model_ref: str, task_ref: str | None, norms: Norms, ablation:
     circuit = import_circuit(source, model_ref, task_ref, norms, ablation)
     _write(target, circuit, source)
     sites = sum(bool(kept.any()) for kept in circuit.keep.values())
-    found = f"{_count(circuit.size, 'node')} at {_count(sites, 'site')}, {ablation} ablation: wrote {target}"
+    found = f"{counted(circuit.size, 'node')} at {counted(sites, 'site')}, {ablation} ablation: wrote {target}"
     _print(f"{found}; test it: {_next_command(model_ref, task_ref, target)}")
     if "remark" in circuit.provenance:
         _print(f"note: {circuit.provenance['remark']}")
@@ -75,11 +75,11 @@ def _ablation(kind: AblationKind, model: Model, task: Task | None) -> tuple[Abla
     if kind == "mean":
         ablation = measured(Ablation(kind), model, None)
         texts = min(MEAN_TEXTS, len(getattr(model, "sample_text", ())))
-        return ablation, f"the first {_count(texts, 'text')} of the model's own"
+        return ablation, f"the first {counted(texts, 'text')} of the model's own"
     if kind == "task_mean":
         assert task is not None
         prompts = encode(task, "train", model.tokenizer, cap=TRAIN_CAP)
-        return measured(Ablation(kind), model, prompts), f"{_count(len(prompts), 'train prompt')} of {task.name}"
+        return measured(Ablation(kind), model, prompts), f"{counted(len(prompts), 'train prompt')} of {task.name}"
     return Ablation(kind), ""
 
 
@@ -100,7 +100,3 @@ def _next_command(model_ref: str, task_ref: str | None, circuit: Path) -> str:
 
 def _print(line: str) -> None:
     Console().print(visible(line), markup=False, highlight=False, soft_wrap=True)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
