@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def visible(text: str) -> str:
-    """Text from outside, its control characters but for line ends as `\\x1b` and the like: none may reach a terminal."""
+    """Text from outside, control characters but for line ends as `\\x1b` and the like: none may reach a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
