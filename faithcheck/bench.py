@@ -16,6 +16,7 @@ from faithcheck.losses import LossKind, prompt_losses
 from faithcheck.model import Model, Run
 from faithcheck.prompts import PromptSet, encode
 from faithcheck.resampling import Resampling
+from faithcheck.run_names import pattern_names
 from faithcheck.scales import norm_scales
 from faithcheck.task import Task
 
@@ -70,8 +71,7 @@ class Bench:
         """The full model on a split: logits at the answer, captured sites and patterns at every position."""
         if split not in self._runs:
             prompts = self.prompts(split)
-            layers = [site.layer for site in self.model.sites.values() if site.kind == "attn_v"]
-            capture = [*self.model.sites, *(f"{layer}.attn_pattern" for layer in layers)]
+            capture = [*self.model.sites, *pattern_names(self.model.sites)]
             with torch.no_grad():
                 run = self.model.run(prompts.tokens, positions=prompts.positions, capture=capture)
             self._runs[split] = self.kept.run(run)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SITE_KINDS = ("attn_in", "attn_q", "attn_k", "attn_v", "attn_out", "mlp_in", "mlp_neuron", "mlp_out")
 """Site types after Gao et al. 2025: `*_in` after the norm, `attn_out` and `mlp_out` before the residual add."""
 
+HEADED = ("attn_q", "attn_k", "attn_v")
+"""Kinds whose nodes belong to heads."""
+
 READ_AT_ANY_POSITION = ("attn_in", "attn_k", "attn_v")
 """Kinds whose values at an earlier position the last layer's answer position can still read."""
 

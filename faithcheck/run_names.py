@@ -44,6 +44,11 @@ def check_names(
                 raise ValueError(f"{model.name} has no site, norm or pattern {name!r}")
 
 
+def pattern_names(sites: Mapping[str, Site]) -> list[str]:
+    """Those of the layers whose values are among the sites."""
+    return [f"{site.layer}.attn_pattern" for site in sites.values() if site.kind == "attn_v"]
+
+
 def missing_parts(model: object) -> list[str]:
     """What a model has to have and this lacks."""
     return [part for part in REQUIRED if not hasattr(model, part)]

@@ -17,6 +17,7 @@ from faithcheck.importance import Importance, group_importance
 from faithcheck.kept import Kept
 from faithcheck.losses import prompt_losses
 from faithcheck.model import Run
+from faithcheck.run_names import pattern_names
 
 
 @dataclass
@@ -75,9 +76,8 @@ class Subject:
         As `Run.captured` has them, on the held-out prompts, under the model's own norm scales.
         """
         sites = {name: site for name, site in self.bench.model.sites.items() if self.compiled.size(name)}
-        patterns = [f"{site.layer}.attn_pattern" for site in sites.values() if site.kind == "attn_v"]
         prompts, scales = self.bench.prompts("test"), self.bench.scales("test")
-        run = self.compiled.run(prompts, norm_scales=scales, capture=[*sites, *patterns])
+        run = self.compiled.run(prompts, norm_scales=scales, capture=[*sites, *pattern_names(sites)])
         return dict(self.kept.run(run).captured)
 
     def losses(self, run: Run, split: str = "test") -> Tensor:

@@ -81,7 +81,7 @@ def plain_forward(model, tokens, masks=None, baselines=None, scales=None, member
     tensors = {name: t.detach().double().numpy() for name, t in model.network.tensors.items()}
     rows = tokens.numpy()
     full = (members, *rows.shape)
-    masks, baselines = ({s: _spread(v, full) for s, v in (part or {}).items()} for part in (masks, baselines))
+    masks, baselines = ({s: spread(v, full) for s, v in (part or {}).items()} for part in (masks, baselines))
     scales = {n: np.broadcast_to(v.detach().double().numpy(), full) for n, v in (scales or {}).items()}
     runs = []
     for member in range(members):
@@ -90,19 +90,19 @@ def plain_forward(model, tokens, masks=None, baselines=None, scales=None, member
             sequence = _Sequence(tensors, model.config, *own)
             runs.append((sequence.logits(row), sequence.captured))
     return Plain(
-        _stack([logits for logits, _ in runs], members),
-        {name: _stack([captured[name] for _, captured in runs], members) for name in runs[0][1]},
+        stack([logits for logits, _ in runs], members),
+        {name: stack([captured[name] for _, captured in runs], members) for name in runs[0][1]},
     )
 
 
-def _spread(value, full):
+def spread(value, full):
     """[member, node] or broadcastable, as float[member, prompt, pos, node]."""
     value = value.detach().double().numpy()
     value = value[:, None, None, :] if value.ndim == 2 else value
     return np.broadcast_to(value, (*full, value.shape[-1]))
 
 
-def _stack(values, members):
+def stack(values, members):
     return np.stack(values).reshape(members, -1, *values[0].shape)
 
 

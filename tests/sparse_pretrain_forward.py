@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from plain_forward import spread, stack
 
 DEFAULTS = {
     "use_rms_norm": True,
@@ -123,7 +124,7 @@ def expected(config, state, tokens, masks=None, baselines=None, scales=None, mem
     state = {name: value.double().numpy() for name, value in state.items()}
     rows = tokens.numpy()
     full = (members, *rows.shape)
-    masks, baselines = ({s: _spread(v, full) for s, v in (part or {}).items()} for part in (masks, baselines))
+    masks, baselines = ({s: spread(v, full) for s, v in (part or {}).items()} for part in (masks, baselines))
     scales = {n: np.broadcast_to(v.detach().double().numpy(), full) for n, v in (scales or {}).items()}
     runs = []
     for member in range(members):
@@ -132,22 +133,11 @@ def expected(config, state, tokens, masks=None, baselines=None, scales=None, mem
             one = _Prompt(config, state, *own)
             runs.append((one.logits(row), one.captured))
     return Expected(
-        _stack([logits for logits, _ in runs], members),
-        {name: _stack([captured[name] for _, captured in runs], members) for name in runs[0][1]},
+        stack([logits for logits, _ in runs], members),
+        {name: stack([captured[name] for _, captured in runs], members) for name in runs[0][1]},
     )
 
 
 def _largest(row, k):
     kept = np.argsort(-np.abs(row))[:k]
     return np.where(np.isin(np.arange(len(row)), kept), row, 0.0)
-
-
-def _spread(value, full):
-    """[member, node] or broadcastable, as float[member, prompt, pos, node]."""
-    value = value.detach().double().numpy()
-    value = value[:, None, None, :] if value.ndim == 2 else value
-    return np.broadcast_to(value, (*full, value.shape[-1]))
-
-
-def _stack(values, members):
-    return np.stack(values).reshape(members, -1, *values[0].shape)

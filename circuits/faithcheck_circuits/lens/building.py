@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from faithcheck.errors import UserError, first_line
-from faithcheck.model import Site, Tokenizer
+from faithcheck.model import HEADED, Site, Tokenizer
 from faithcheck_circuits.lens.levers import Recorder, Rows, hooked
 from faithcheck_circuits.lens.model import LensModel
 from faithcheck_circuits.lens.points import SITE_POINTS, Points
@@ -99,7 +99,7 @@ def _sites(bridge: Any, points: Points, probe: torch.Tensor) -> Mapping[str, Sit
 
 def _site(value: torch.Tensor, layer: int, kind: str, config: Any) -> Site:
     size, head = value.flatten(2).shape[-1], None
-    if kind in ("attn_q", "attn_k", "attn_v"):
+    if kind in HEADED:
         grouped = kind != "attn_q" and getattr(config, "n_key_value_heads", None)
         heads = int(grouped or config.n_heads)
         head = torch.arange(size, device=value.device) // (size // heads)

@@ -7,10 +7,8 @@ from typing import Any
 
 import torch
 
-from faithcheck.model import SITE_KINDS, Site
+from faithcheck.model import HEADED, SITE_KINDS, Site
 from faithcheck.testing.models.probe import Fault, Probe
-
-HEADED = ("attn_q", "attn_k", "attn_v")
 
 
 def declares_its_sites(probe: Probe) -> Iterator[Fault]:

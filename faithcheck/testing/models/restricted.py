@@ -79,9 +79,7 @@ def a_restricted_model_has_every_lever(probe: Probe) -> Iterator[Fault]:
         expected = whole.captured[name].expand(3, *whole.captured[name].shape[1:])
         found = run.captured[name].expand(3, *run.captured[name].shape[1:])
         if name in places:
-            index, filled = (part[:, None, None] for part in places[name])
-            expected = expected.gather(-1, index.expand(*expected.shape[:-1], -1)) * filled
-            found = found * filled
+            expected, found = _at_slots(expected, places[name]), found * places[name][1][:, None, None]
         faults[name] = probe.apart(probe.up_to_the_answer(found), probe.up_to_the_answer(expected))
     for name, fault in faults.items():
         if fault:
@@ -103,13 +101,18 @@ def _spread(value: Tensor, kept: Tensor, places: tuple[Tensor, Tensor]) -> Tenso
 def _captured_fault(
     probe: Probe, restricted: Model, site: str, masks: dict[str, Tensor], places: tuple[Tensor, Tensor]
 ) -> str:
-    index, filled = (part[:, None, None] for part in places)
-    whole = probe.run(masks=masks, capture=[site]).captured[site]
-    shape = (len(index), *whole.shape[1:3])
-    expected = whole.expand(*shape, -1).gather(-1, index.expand(*shape, -1)) * filled
+    filled = places[1][:, None, None]
+    expected = _at_slots(probe.run(masks=masks, capture=[site]).captured[site], places)
     with torch.no_grad():
         found = restricted.run(probe.tokens, capture=[site]).captured[site]
-    return probe.apart(found.expand(shape[0], *found.shape[1:]) * filled, expected) if found.numel() else ""
+    return probe.apart(found.expand(len(filled), *found.shape[1:]) * filled, expected) if found.numel() else ""
+
+
+def _at_slots(value: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+    """What is captured at all nodes, float[member or 1, prompt, pos, node], at the slots; 0 at empty ones."""
+    index, filled = (part[:, None, None] for part in places)
+    shape = (len(index), *value.shape[1:3])
+    return value.expand(*shape, -1).gather(-1, index.expand(*shape, -1)) * filled
 
 
 def _logits(model: Model, probe: Probe, masks: dict[str, Tensor]) -> Tensor:

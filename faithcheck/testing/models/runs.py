@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from faithcheck.run_names import pattern_names
 from faithcheck.testing.models.probe import Fault, Probe
 
 _SAME = "the same logits"
@@ -136,8 +137,7 @@ def positions_and_vocab_select_from_all_logits(probe: Probe) -> Iterator[Fault]:
 
 def positions_leave_what_is_captured(probe: Probe) -> Iterator[Fault]:
     """Captured every site, norm and pattern with positions= and without."""
-    names = [*probe.model.sites, *probe.model.norms]
-    names += [f"{site.layer}.attn_pattern" for site in probe.model.sites.values() if site.kind == "attn_v"]
+    names = [*probe.model.sites, *probe.model.norms, *pattern_names(probe.model.sites)]
     levers: dict[str, Any] = {"masks": probe.masks(), "capture": names}
     found, whole = (probe.run(**levers, **more).captured for more in ({"positions": probe.positions}, {}))
     for name in names:

@@ -12,11 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from faithcheck.model import SITE_KINDS, Run, Site, Tokenizer
+from faithcheck.model import HEADED, SITE_KINDS, Run, Site, Tokenizer
 from faithcheck.testing.tiny.levers import Levers
 
 EPS = 1e-6
-HEADED = ("attn_q", "attn_k", "attn_v")
 ByName = Mapping[str, Tensor]
 
 

@@ -21,7 +21,7 @@ from faithcheck.circuit import Norms
 from faithcheck.losses import LossKind
 from faithcheck.marked_yaml import loads
 from faithcheck.method import Budget, Problem
-from faithcheck.model import Model
+from faithcheck.model import HEADED, Model
 from faithcheck.task import Task, task_of
 from faithcheck.task_file import checked
 from faithcheck.testing.tiny.model import TinyModel
@@ -132,7 +132,7 @@ def tiny_tensors(seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
 def _shapes() -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {"embed": (len(WORDS), CHANNELS), "unembed": (len(WORDS), CHANNELS)}
     for layer in range(LAYERS):
-        for kind in ("attn_q", "attn_k", "attn_v"):
+        for kind in HEADED:
             shapes[f"{layer}.{kind}.weight"] = (HEADS * D_HEAD, CHANNELS)
         shapes[f"{layer}.attn_out.weight"] = (CHANNELS, HEADS * D_HEAD)
         shapes[f"{layer}.mlp_neuron.weight"] = (NEURONS, CHANNELS)
