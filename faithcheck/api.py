@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from faithcheck.circuit import Circuit, load_circuit
 from faithcheck.collect import Collector
 from faithcheck.engine import execute
-from faithcheck.errors import UserError
+from faithcheck.errors import Interrupted, UserError
 from faithcheck.events import Event
 from faithcheck.loading import resolve_device
 from faithcheck.plain_errors import plain_errors
@@ -37,7 +38,7 @@ def run_suite(
     out: the folder for result.json, by default `faithcheck-results/<suite>-<method>`.
 
     Raises UserError where the suite or an argument is wrong. On KeyboardInterrupt what was finished is written first,
-    and the message says where.
+    and the Interrupted that is raised says where.
     """
     if seeds is not None and seeds < 1:
         raise UserError(f"--seeds {seeds}: at least 1 seed is needed")
@@ -52,17 +53,38 @@ def run_suite(
             own_method=given is None or method is not None,
             device=resolve_device(device),
         )
-    collector = Collector(run, Path(out) if out is not None else default_out(run))
+    command = _command(str(suite), overrides, {"--method": method, "--model": model, "--circuit": circuit}, device)
+    return run_resolved(run, Path(out) if out is not None else default_out(run), command, on_event)
+
+
+def run_resolved(
+    run: Resolved, out: Path, command: str, on_event: Callable[[Event], None] = lambda event: None
+) -> Result:
+    """Run what was resolved and write its result to `out`; on KeyboardInterrupt as `run_suite`.
+
+    command: what makes the result again, as one types it.
+    """
+    collector = Collector(run, out, command)
     try:
         for event in execute(run):
             collector.handle(event)
             on_event(event)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"what was finished is kept in {collector.finish(interrupted=True).out}") from None
+        raise Interrupted(collector.finish(interrupted=True).out) from None
     except BaseException:
         collector.finish(interrupted=True)
         raise
     return collector.finish()
+
+
+def _command(suite: str, settings: Sequence[str], options: Mapping[str, object], device: str) -> str:
+    """The run as one types it; `--out` aside, which changes nothing in a result."""
+    words = ["faithcheck", "run", suite]
+    for name, value in options.items():
+        words += [name, str(value)] if value is not None else []
+    for setting in settings:
+        words += ["--set", setting]
+    return shlex.join([*words, *(["--device", device] if device != "auto" else [])])
 
 
 def _with_method(suite: str, method: str | None, overrides: Sequence[str]) -> LoadedSuite:

@@ -18,6 +18,7 @@ from faithcheck.prompts import PromptSet, encode
 from faithcheck.resampling import Resampling
 from faithcheck.run_names import pattern_names
 from faithcheck.scales import norm_scales
+from faithcheck.shown import shown
 from faithcheck.task import Task
 
 TRAIN_CAP = 2048
@@ -86,6 +87,11 @@ class Bench:
         if split not in self._resampling:
             self._resampling[split] = Resampling(self.prompts(split).units.cpu().numpy())
         return self._resampling[split]
+
+    @cached_property
+    def shown(self) -> Tensor:
+        """int[prompt]: the held-out prompts that evidence shows."""
+        return shown(self.prompts("test"))
 
     @cached_property
     def last_layer(self) -> int:

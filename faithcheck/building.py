@@ -59,6 +59,10 @@ def build_class(
         parameters = build(cls, given, f"{plugins.singular(group)} {ref}", locate)
         built = cls(parameters) if hasattr(cls, "Parameters") else cls()
         missing = [part for part in PARTS[group] if not hasattr(built, part)]
+        named = {part: getattr(built, part, "") for part in ("name", "question")}
     if missing:
         raise plugins.BrokenPlugin(ref, "its class", f"it lacks {', '.join(missing)}")
+    for part, words in named.items():
+        if not isinstance(words, str):
+            raise plugins.BrokenPlugin(ref, "its class", f"`{part}` is {words!r}, which is no text")
     return built, parameters

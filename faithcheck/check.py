@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number. `estimate` None: it was not reached. `seed` None: it is about all seeds. `on`: a shift or a norm."""
+    """One number. `estimate` None: it was not reached. `seed` None: it is about all seeds. `on`: a shift or a norm.
+
+    Raises TypeError where a name is no text or the seed no whole number: result.json could not be read again.
+    """
 
     name: str
     estimate: Estimate | None
@@ -27,17 +30,25 @@ class Metric:
     on: str | None = None
     noun: str = "prompts"
 
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and isinstance(self.on, str | None)):
+            raise TypeError(f"a metric's name and what it is on must be text: found {self.name!r}, {self.on!r}")
+        if type(self.seed) not in (int, type(None)):
+            raise TypeError(f"the seed of metric {self.name!r} must be a whole number: found {self.seed!r}")
+
 
 @dataclass(frozen=True)
 class Measurement:
     """What a check found on one circuit, or about a method.
 
     `not_applicable`, `undecided` or `failed`, a sentence, takes the place of the gates' verdict. `remark` is added to
-    the reason whatever the verdict. `evidence` is kept as data.
+    the reason whatever the verdict. `evidence` is kept as data, and with it `labels`: names that its axes go by, or
+    words that its tokens are, the same for all circuits of a task.
     """
 
     metrics: Sequence[Metric] = ()
     evidence: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     not_applicable: str | None = None
     undecided: str | None = None
     failed: str | None = None

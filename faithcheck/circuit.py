@@ -21,6 +21,7 @@ from faithcheck.tensor_file import save_tensors
 FORMAT = "faithcheck.circuit/1"
 Norms = Literal["live", "frozen"]
 _MEAN = "mean/"
+_REALS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ def load_circuit(path: Path) -> Circuit:
         ablation = Ablation(about["ablation"], means or None)
         if ablation.is_of_means and set(means) != set(keep):
             raise ValueError(f"it has no means for {ablation.kind} ablation, or not one for each site")
-        if not all(mean.is_floating_point() and bool(mean.isfinite().all()) for mean in means.values()):
+        if not all(mean.dtype in _REALS and bool(mean.isfinite().all()) for mean in means.values()):
             raise ValueError("a mean is no finite number")
         return Circuit(keep, ablation, norms, about["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"the circuit's metadata is damaged: {error}", Location(str(path))) from error

@@ -17,7 +17,7 @@ from faithcheck.allocator import give_back_freed_memory
 from faithcheck.asking import ask, begin
 from faithcheck.bench import Bench
 from faithcheck.events import Case, CaseFinished, CaseStarted, CheckJudged, CircuitFound, Event, RunStarted
-from faithcheck.extraction import edges, extract, named
+from faithcheck.extraction import circuit_found, extract, named
 from faithcheck.keys import case_key
 from faithcheck.lent import glimpse
 from faithcheck.plain_errors import plain_errors
@@ -124,10 +124,9 @@ def _circuit(run: Resolved, state: TaskState) -> CircuitFound:
     bench, subject = state.bench, Subject(state.bench, run.circuit)
     state.subjects.append(subject)
     loss = float(subject.losses(subject.run("validation"), "validation").mean())
-    key = case_key(run, bench.task.name, "circuit")
-    return CircuitFound(bench.task.name, None, run.circuit, edges(bench, run.circuit), loss, subject.reached, key)
+    return circuit_found(subject, loss, case_key(run, bench.task.name, "circuit"))
 
 
 def _judge(run: Resolved, state: TaskState, resolved: ResolvedCheck, case: Case) -> tuple[list[Event], str]:
     finding = ask(run, state, resolved)
-    return [CheckJudged(finding, case.key)], finding.verdict.value
+    return [CheckJudged(finding, case.key, getattr(resolved.check, "question", ""))], finding.verdict.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class UserError(Exception):
         super().__init__(f"{location}: {message}" if location else message)
         self.message = message
         self.location = location
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in a run. What was finished is in the folder `out`."""
+
+    def __init__(self, out: Path):
+        super().__init__(f"what was finished is kept in {out}")
+        self.out = out
 
 
 class NotSupported(Exception):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -12,7 +17,8 @@ class Estimate:
 
     `value`, `low` and `high` may be `math.inf` ("never reached"); `n` counts prompts, or seeds where each
     seed gives one value. Below `minimum` of them every gate is INCONCLUSIVE, and below
-    `minimum_to_pass` none is a PASS.
+    `minimum_to_pass` none is a PASS. `draws`, where the interval is a bootstrap's: the value in each of its
+    draws, then without each unit, float[draw + unit]; runs on the same prompts pair by them.
 
     Raises ValueError on a NaN, on `value` outside [`low`, `high`] and on a negative count.
     """
@@ -23,6 +29,7 @@ class Estimate:
     n: int
     minimum: int = 0
     minimum_to_pass: int = 0
+    draws: npt.NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if any(math.isnan(x) for x in (self.value, self.low, self.high)):

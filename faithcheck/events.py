@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from faithcheck.circuit import Circuit
     from faithcheck.judging import Finding
 
@@ -40,7 +42,10 @@ class CaseFinished:
 
 @dataclass(frozen=True)
 class CircuitFound:
-    """A circuit under test. `loss` is on the validation prompts; `edges` None where the model cannot count them."""
+    """A circuit under test. `loss` is on the validation prompts; `edges` None where the model cannot count them.
+
+    `evidence` is what a report draws it from (`portrait`); where that could not be taken, `undrawn` says why.
+    """
 
     task: str
     seed: int | None
@@ -49,12 +54,17 @@ class CircuitFound:
     loss: float
     reached: bool
     key: str
+    evidence: Mapping[str, Tensor] = field(default_factory=dict)
+    undrawn: str = ""
 
 
 @dataclass(frozen=True)
 class CheckJudged:
+    """`question` is what the check asks."""
+
     finding: Finding
     key: str
+    question: str = ""
 
 
 Event = RunStarted | CaseStarted | CaseFinished | CircuitFound | CheckJudged

@@ -21,6 +21,8 @@ from faithcheck.lent import Lent
 from faithcheck.losses import LossKind
 from faithcheck.method import Budget, Problem, extract_many
 from faithcheck.plain_errors import plain_errors
+from faithcheck.plugins import one_line
+from faithcheck.portrait import portrait
 from faithcheck.resolve import Resolved
 from faithcheck.subject import Subject
 from faithcheck.task_state import TaskState, behaviour, crash
@@ -149,9 +151,19 @@ def _found(run: Resolved, state: TaskState, seed: int, cut: Cut, scores: NodeSco
         "reached": cut.reached,
     }
     circuit = replace(cut.circuit, provenance=provenance)
-    state.subjects.append(Subject(bench, circuit, seed, cut, scores))
-    key = case_key(run, bench.task.name, "extract", seed)
-    return CircuitFound(bench.task.name, seed, circuit, edges(bench, circuit), cut.loss, cut.reached, key)
+    subject = Subject(bench, circuit, seed, cut, scores)
+    state.subjects.append(subject)
+    return circuit_found(subject, cut.loss, case_key(run, bench.task.name, "extract", seed))
+
+
+def circuit_found(subject: Subject, loss: float, key: str) -> CircuitFound:
+    """The event of a circuit under test. That it cannot be drawn is no reason not to test it."""
+    bench, circuit = subject.bench, subject.circuit
+    found = CircuitFound(bench.task.name, subject.seed, circuit, _edges(bench, circuit), loss, subject.reached, key)
+    try:
+        return replace(found, evidence=portrait(subject))
+    except Exception as error:
+        return replace(found, undrawn=one_line(error))
 
 
 def _controls_of(run: Resolved, state: TaskState, seed: int) -> list[tuple[str, Control]]:
@@ -206,10 +218,15 @@ def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control:
     return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, ablation, scales))
 
 
-def edges(bench: Bench, circuit: Circuit) -> int | None:
+def _edges(bench: Bench, circuit: Circuit) -> int | None:
     count = getattr(bench.model, "count_edges", None)
     return None if count is None else count({s: k.to(bench.model.device) for s, k in circuit.keep.items()})
 
 
 def named(seeds: Sequence[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    """`seed 3`, `seeds 0 to 5`, or `seeds 3, 7`."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from faithcheck.errors import Location, UserError
@@ -19,7 +20,26 @@ def cannot_write(path: Path, what: str, error: OSError) -> UserError:
     return UserError(f"cannot write {what} there: {error.strerror}", Location(str(path)))
 
 
+_LONGEST = 80
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file name: other characters than letters, digits, `-` and `_` become `_`.
+
+    A name that this changes, or that is long, ends with a digest, so that no two names share a file.
+    """
+    safe = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:_LONGEST]
+    if safe and safe == name:
+        return name
+    return f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
 def write_whole(path: Path, text: str) -> None:
+    """Write a file, or leave what was there. Raises OSError."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -53,4 +53,6 @@ def by_group(values: npt.NDArray[np.float64], sizes: Sequence[int], of: str) -> 
 def whichever(found: Mapping[str, Estimate], name: str, readings: Iterable[str]) -> Estimate:
     """The estimate of a metric by the mean, its interval widened to those by every reading."""
     every = [found[name + reading] for reading in readings]
-    return replace(found[name], low=min(e.low for e in every), high=max(e.high for e in every))
+    if len(every) == 1:
+        return every[0]
+    return replace(found[name], low=min(e.low for e in every), high=max(e.high for e in every), draws=None)

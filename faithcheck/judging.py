@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from faithcheck.check import CircuitCheck, Measurement, MethodCheck, Metric
 from faithcheck.gates import Gate
+from faithcheck.keepable import refuse_what_cannot_be_kept
 from faithcheck.verdict import Verdict, worst
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Finding:
-    """The answer of one check on one task. `details` is the traceback of an ERROR."""
+    """The answer of one check on one task. `labels` are the names that go with its evidence; `details` is the traceback
+    of an ERROR."""
 
     check: str
     task: str
@@ -34,6 +36,7 @@ class Finding:
     reason: str
     metrics: Sequence[Judged] = ()
     evidence: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     details: str = ""
 
 
@@ -66,23 +69,24 @@ def judge_circuits(
         for seed, measurement in measured
         for name, value in measurement.evidence.items()
     }
+    labels = {name: words for _, measurement in measured for name, words in measurement.labels.items()}
     metrics = [judged for j in judgements for judged in j.metrics]
     summary = getattr(check, "summary", None)
     if summary is not None:
         metrics += [Judged(metric) for metric in summary([m.metric for m in metrics], gates)]
-    return Finding(check.name, task, verdict, reason, metrics, evidence)
+    return Finding(check.name, task, verdict, reason, metrics, evidence, labels)
 
 
 def judge_method(check: MethodCheck, task: str, gates: Mapping[str, Gate], measurement: Measurement) -> Finding:
     """A method-scope check, which has one measurement over all seeds."""
-    judgement = _judge(check, gates, measurement)
-    return Finding(check.name, task, judgement.verdict, judgement.sentence, judgement.metrics, measurement.evidence)
+    found = _judge(check, gates, measurement)
+    return Finding(
+        check.name, task, found.verdict, found.sentence, found.metrics, measurement.evidence, measurement.labels
+    )
 
 
 def _judge(check: CircuitCheck | MethodCheck, gates: Mapping[str, Gate], measurement: Measurement) -> _Judgement:
-    for name, value in measurement.evidence.items():
-        if not hasattr(value, "detach"):
-            raise TypeError(f"evidence {name!r} is no tensor but {type(value).__name__}")
+    refuse_what_cannot_be_kept(measurement)
     metrics = [_judged(metric, gates.get(metric.name)) for metric in measurement.metrics]
     verdict, sentence, weight = _verdict(check, measurement, metrics)
     remark = f" ({measurement.remark})" if measurement.remark else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from faithcheck.version import __version__
 
@@ -19,8 +20,15 @@ def case_key(run: Resolved, task: str, what: str, *seeds: int) -> str:
         "model": run.model.fingerprint,
         "method": None if run.method is None else [run.method.ref, dict(run.method.parameters)],
         "circuit": None if run.circuit is None else run.circuit.identity,
-        "suite": {key: value for key, value in run.settings.items() if key not in ("about", "name", "tasks")},
+        "suite": _asked(run.settings),
         "task": next(bench.task.fingerprint for bench in run.benches if bench.task.name == task),
         "case": [task, what, *seeds],
     }
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _asked(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a suite a result depends on: not its name, nor where what stands."""
+    asked = {key: value for key, value in settings.items() if key not in ("about", "name", "file", "tasks")}
+    checks = [{key: value for key, value in check.items() if key != "lines"} for check in asked.get("checks", ())]
+    return {**asked, "checks": checks}

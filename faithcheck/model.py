@@ -122,6 +122,13 @@ class Model(Protocol):
         """Optional. The number of nonzero weights between two kept nodes."""
         ...
 
+    def edge_weights(self, keep: Mapping[str, Tensor]) -> Mapping[tuple[str, str], Tensor]:
+        """Optional. What the edges weigh, to draw them: {(source site, target site): float[kept target, kept source]}.
+
+        Those that are not 0 are the edges that `count_edges` counts.
+        """
+        ...
+
     def shuffled(self, seed: int) -> Model:
         """Optional. A model of the same shape whose weights are this one's, permuted within each tensor.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from faithcheck.errors import Location, UserError
 from faithcheck.marked_yaml import KeyPath
@@ -44,6 +45,14 @@ def build(plugin: object, given: Mapping[str, Any], where: str, locate: Locate =
             path=lambda loc: (where, *loc),
         )
         raise refusal(explain(error, model, source)) from None
+
+
+def as_data(parameters: BaseModel) -> dict[str, Any]:
+    """Parameters as JSON has them. What it has no form for, which only a default can be, stands as text: a number that
+    is not finite by its name, any other thing by its type's."""
+    plain = to_jsonable_python(parameters, fallback=lambda odd: type(odd).__name__)
+    data: dict[str, Any] = json.loads(json.dumps(plain), parse_constant=str)
+    return data
 
 
 def _as_json(given: Mapping[str, Any], where: str) -> str:

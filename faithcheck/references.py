@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,7 +15,7 @@ from faithcheck.errors import UserError, did_you_mean
 from faithcheck.gates import Gate
 from faithcheck.loading import find_model
 from faithcheck.method import Method
-from faithcheck.parameters import Locate
+from faithcheck.parameters import Locate, as_data
 from faithcheck.suite import CheckEntry, LoadedSuite
 from faithcheck.task import Task, load_task
 
@@ -24,6 +24,8 @@ from faithcheck.task import Task, load_task
 class ResolvedCheck:
     check: CircuitCheck | MethodCheck
     gates: Mapping[str, Gate]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Those that the check was built with, defaults included."""
 
     @property
     def is_method_scope(self) -> bool:
@@ -40,7 +42,7 @@ class ResolvedMethod:
 
     @classmethod
     def of(cls, ref: str, method: Method, parameters: BaseModel) -> ResolvedMethod:
-        return cls(ref, method, parameters.model_dump(mode="json"))
+        return cls(ref, method, as_data(parameters))
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def check_references(loaded: LoadedSuite) -> References:
     tasks = [_task(loaded, i, ref) for i, ref in enumerate(loaded.suite.tasks)]
     _refuse_repeats(loaded, [task.name for task in tasks])
     checks = [_check(loaded, entry) for entry in loaded.suite.checks]
+    _refuse_one_name(loaded, [resolved.check.name for resolved in checks])
     _find_model(loaded)
     return References(tasks, checks, _method(loaded))
 
@@ -109,6 +112,14 @@ def _refuse_repeats(loaded: LoadedSuite, names: list[str]) -> None:
             raise UserError(f"two tasks are called {name!r}", loaded.location("tasks", place))
 
 
+def _refuse_one_name(loaded: LoadedSuite, names: list[str]) -> None:
+    """Two checks may be written in two ways and call themselves the same: their findings could not be told apart."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            written = loaded.suite.checks[place].name
+            raise UserError(f"two checks are called {name!r}", loaded.location("checks", written, key=True))
+
+
 def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:
     with _located(loaded, "tasks", index):
         return load_task(ref, loaded.path)
@@ -117,8 +128,8 @@ def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:
 def _check(loaded: LoadedSuite, entry: CheckEntry) -> ResolvedCheck:
     locate = _locator(loaded, "checks", entry.name)
     with _located(loaded, "checks", entry.name, key=True):
-        check, _ = build_plugin("checks", entry.name, entry.parameters, loaded.path.parent, locate)
-    return ResolvedCheck(check, _gates(loaded, entry, check))
+        check, parameters = build_plugin("checks", entry.name, entry.parameters, loaded.path.parent, locate)
+    return ResolvedCheck(check, _gates(loaded, entry, check), as_data(parameters))
 
 
 def _gates(loaded: LoadedSuite, entry: CheckEntry, check: CircuitCheck | MethodCheck) -> dict[str, Gate]:

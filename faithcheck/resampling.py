@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,9 @@ class Resampling:
             return {name: Estimate(value, -np.inf, np.inf, self.n, MINIMUM_PROMPTS) for name, value in values.items()}
         rows = statistics(self._resampled)
         return {
-            name: bootstrap(rows[name][:DRAWS], rows[name][DRAWS:], value, self.n, MINIMUM_PROMPTS)
+            name: replace(
+                bootstrap(rows[name][:DRAWS], rows[name][DRAWS:], value, self.n, MINIMUM_PROMPTS), draws=rows[name]
+            )
             for name, value in values.items()
         }
 

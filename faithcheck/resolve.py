@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from faithcheck.ablation import Ablation
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
+from faithcheck.bundled import bundled_dir
 from faithcheck.circuit import Circuit, Norms
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
@@ -41,13 +42,15 @@ def resolve(
     loaded: LoadedSuite,
     *,
     model_ref: str | None = None,
+    model: Model | None = None,
     circuit: Circuit | None = None,
     own_method: bool = True,
     device: str = "cpu",
 ) -> Resolved:
     """Build all that the suite names.
 
-    own_method: whether a given circuit's extractor is the suite's method; else it is that of its provenance.
+    model: the suite's, where it is loaded already. own_method: whether a given circuit's extractor is the suite's
+    method; else it is that of its provenance.
     Raises UserError or BrokenPlugin for whatever of it is wrong.
     """
     suite = loaded.suite
@@ -56,7 +59,7 @@ def resolve(
     method = named.method if own_method else _maker(circuit, loaded)
     if method is None and circuit is None:
         raise UserError("the suite names no method: give one with --method, or a circuit with --circuit")
-    model = load_model(model_ref or suite.model, device, loaded.path.parent)
+    model = model or load_model(model_ref or suite.model, device, loaded.path.parent)
     ablation, norms = Ablation(suite.ablation), suite.norms
     if circuit is not None:
         circuit.check_fits(model)
@@ -72,13 +75,37 @@ def resolve(
         "model": model_ref or suite.model,
         "ablation": ablation.kind,
         "norms": norms,
+        "file": _file(loaded),
         "tasks": [{"name": bench.task.name, "sha256": bench.task.fingerprint} for bench in benches],
         "checks": [
-            {"name": c.check.name, "gates": {metric: gate.text for metric, gate in c.gates.items()}} for c in checks
+            {
+                "name": c.check.name,
+                "scope": c.check.scope,
+                "parameters": dict(c.parameters),
+                "gates": {metric: gate.text for metric, gate in c.gates.items()},
+                "lines": _lines(loaded, entry.name, c.check.gates),
+            }
+            for entry, c in zip(suite.checks, checks, strict=True)
         ],
     }
-    seeds = range(suite.seeds)
+    seeds = suite.seed_numbers
     return Resolved(model, benches, method, checks, seeds, device, suite.time_limit, circuit, settings)
+
+
+def _file(loaded: LoadedSuite) -> str | None:
+    """The suite's file as it was given; None for a bundled one."""
+    bundled = loaded.path.is_absolute() and loaded.path.is_relative_to(bundled_dir())
+    return None if bundled else loaded.path.as_posix()
+
+
+def _lines(loaded: LoadedSuite, name: str, gates: Iterable[str]) -> dict[str, int]:
+    """The line of the suite's file where a check (key ""), by its name there, and each of its gates stand; none for
+    what `--set` gave."""
+    places = {"": loaded.location("checks", name, key=True)}
+    places |= {metric: loaded.location("checks", name, "gates", metric, key=True) for metric in gates}
+    return {
+        what: place.line for what, place in places.items() if place.file == str(loaded.path) and place.line is not None
+    }
 
 
 def _bench(bench: Bench) -> Bench:
@@ -99,7 +126,7 @@ def _maker(circuit: Circuit | None, loaded: LoadedSuite) -> ResolvedMethod | Non
         if ".py" in made_by["name"]:  # type: ignore[index]
             return None  # a circuit file does not get to say what code is run
         return build_method(made_by["name"], made_by["parameters"], loaded)  # type: ignore[index]
-    except (UserError, BrokenPlugin, TypeError, KeyError):
+    except (UserError, BrokenPlugin, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from faithcheck.files import cannot_write, make_folder, write_whole
-from faithcheck.verdict import Verdict, worst
+from faithcheck.files import cannot_write, file_name, make_folder, write_whole
+from faithcheck.report.formats import FILES as REPORT_FILES
+from faithcheck.result_schema import SCHEMA
+from faithcheck.verdict import Verdict, exit_code, worst
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from faithcheck.estimate import Estimate
     from faithcheck.events import CheckJudged, CircuitFound
     from faithcheck.judging import Judged
-
-SCHEMA = "faithcheck.result/1"
 
 
 @dataclass
@@ -30,10 +32,14 @@ class Result:
     method: Mapping[str, Any] | None
     model: Mapping[str, Any]
     environment: Mapping[str, Any]
+    tasks: Sequence[Mapping[str, Any]] = ()
+    command: str = ""
     circuits: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     timing: dict[str, Any] = field(default_factory=dict)
     interrupted: bool = True
+    claim: Mapping[str, Any] | None = None
+    """The claim that the run tested again, and whether it holds."""
 
     @property
     def verdict(self) -> Verdict:
@@ -42,12 +48,7 @@ class Result:
         return worst([*verdicts, Verdict.INCONCLUSIVE] if self.interrupted else verdicts)
 
     def exit_code(self, allow_inconclusive: bool = False) -> int:
-        """0 all gates passed, 1 a gate failed, 3 something crashed, 4 inconclusive or nothing applicable."""
-        if self.interrupted:
-            return 130
-        lenient = 0 if allow_inconclusive else 4
-        codes = {Verdict.ERROR: 3, Verdict.FAIL: 1, Verdict.PASS: 0, Verdict.INCONCLUSIVE: lenient}
-        return codes.get(self.verdict, lenient)
+        return exit_code(self.verdict, self.interrupted, allow_inconclusive)
 
     def to_data(self) -> dict[str, Any]:
         """The content of result.json."""
@@ -55,13 +56,16 @@ class Result:
             "schema": SCHEMA,
             "verdict": self.verdict.value,
             "interrupted": self.interrupted,
+            "command": self.command,
             "suite": self.suite,
             "method": self.method,
             "model": self.model,
+            "tasks": list(self.tasks),
             "circuits": self.circuits,
             "checks": self.checks,
             "environment": self.environment,
             "timing": self.timing,
+            **({} if self.claim is None else {"claim": self.claim}),
         }
 
     def write(self) -> Path:
@@ -82,30 +86,34 @@ def prepare(out: Path) -> None:
 
 
 def _written_before(out: Path) -> Iterator[Path]:
-    """The files that the result.json in a folder names, and that file; none where it is no result of ours."""
+    """The files that the result.json in a folder names, its reports, and that file; none where it is no result of
+    ours."""
     try:
         data = json.loads((out / "result.json").read_text())
         if not str(data["schema"]).startswith("faithcheck.result/"):
             return
         named = [circuit["file"] for circuit in data["circuits"]]
-        for check in data["checks"]:
-            named += [check[key] for key in ("details",) if key in check]
-            named += [check["evidence"]["file"]] if "evidence" in check else []
+        named += [check["details"] for check in data["checks"] if "details" in check]
+        named += [of["evidence"]["file"] for of in (*data["circuits"], *data["checks"]) if of.get("evidence")]
     except (OSError, ValueError, KeyError, TypeError):
         return
     folders = {"circuits", "evidence", "errors"}
     yield from (out / name for name in named if len(Path(name).parts) == 2 and Path(name).parts[0] in folders)
+    yield from (out / name for name in REPORT_FILES.values())
     yield out / "result.json"
 
 
 def record_circuit(out: Path, found: CircuitFound) -> dict[str, Any]:
-    """Save a circuit beside result.json; its entry there."""
+    """Save a circuit and what it is drawn from beside result.json; its entry there."""
     from faithcheck.circuit import save_circuit
 
-    seed = "given" if found.seed is None else f"seed{found.seed}"
-    file = f"circuits/{_file_name(found.task)}-{seed}.safetensors"
+    name = f"{file_name(found.task)}-{'given' if found.seed is None else f'seed{found.seed}'}"
+    file = f"circuits/{name}.safetensors"
     (out / "circuits").mkdir(exist_ok=True)
     save_circuit(out / file, found.circuit)
+    drawn: dict[str, Any] = {"undrawn": found.undrawn} if found.undrawn else {}
+    if found.evidence:
+        drawn["evidence"] = _save_evidence(out, f"evidence/{name}-circuit.safetensors", found.evidence)
     return {
         "task": found.task,
         "seed": found.seed,
@@ -116,6 +124,7 @@ def record_circuit(out: Path, found: CircuitFound) -> dict[str, Any]:
         "file": file,
         "identity": found.circuit.identity,
         "key": found.key,
+        **drawn,
     }
 
 
@@ -127,12 +136,14 @@ def record_check(out: Path, judged: CheckJudged) -> dict[str, Any]:
         "task": finding.task,
         "verdict": finding.verdict.value,
         "reason": finding.reason,
+        "question": judged.question,
         "metrics": [_metric(metric) for metric in finding.metrics],
         "key": judged.key,
     }
-    name = f"{_file_name(finding.task)}-{_file_name(finding.check)}"
-    if finding.evidence:
-        entry["evidence"] = _save_evidence(out, f"evidence/{name}.safetensors", finding.evidence)
+    name = f"{file_name(finding.task)}-{file_name(finding.check)}"
+    evidence = {**finding.evidence, **_draws(finding.metrics)}
+    if evidence:
+        entry["evidence"] = _save_evidence(out, f"evidence/{name}.safetensors", evidence, finding.labels)
     if finding.details:
         (out / "errors").mkdir(exist_ok=True)
         text = finding.details
@@ -141,11 +152,33 @@ def record_check(out: Path, judged: CheckJudged) -> dict[str, Any]:
     return entry
 
 
-def _save_evidence(out: Path, file: str, evidence: Mapping[str, Any]) -> dict[str, str]:
+def _draws(metrics: Sequence[Judged]) -> dict[str, Tensor]:
+    """`{seed}/draws/{metric}`, or `{seed}/draws/{metric}@{on}`: `Estimate.draws`, float32[draw + unit]."""
+    import torch
+
+    draws = {}
+    for metric in (judged.metric for judged in metrics):
+        if metric.estimate is not None and metric.estimate.draws is not None:
+            seed = "" if metric.seed is None else f"{metric.seed}/"
+            on = "" if metric.on is None else f"@{metric.on}"
+            draws[f"{seed}draws/{metric.name}{on}"] = torch.from_numpy(metric.estimate.draws).float()
+    return draws
+
+
+def _save_evidence(
+    out: Path, file: str, evidence: Mapping[str, Tensor], labels: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, str]:
+    """With `labels` as metadata. Floats that NumPy does not read, such as bfloat16, become float32."""
+    import torch
+
     from faithcheck.tensor_file import save_tensors
 
     (out / "evidence").mkdir(exist_ok=True)
-    save_tensors(out / file, evidence)
+    known = (torch.float16, torch.float32, torch.float64)
+    odd = {name for name, value in evidence.items() if value.is_floating_point() and value.dtype not in known}
+    read = {name: value.float() if name in odd else value for name, value in evidence.items()}
+    words = {name: list(texts) for name, texts in (labels or {}).items()}
+    save_tensors(out / file, read, {"labels": json.dumps(words, sort_keys=True)} if words else None)
     return {"file": file, "sha256": hashlib.sha256((out / file).read_bytes()).hexdigest()}
 
 
@@ -164,12 +197,7 @@ def _numbers(estimate: Estimate | None) -> dict[str, Any]:
     """JSON has no Infinity: what was never reached is null, with `reached: false`."""
     if estimate is None:
         return {"estimate": None, "reached": False}
-    numbers = {"estimate": estimate.value, "low": estimate.low, "high": estimate.high}
+    numbers = {"estimate": float(estimate.value), "low": float(estimate.low), "high": float(estimate.high)}
     finite: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
     reached = {} if math.isfinite(estimate.value) else {"reached": False}
-    return {**finite, **reached, "n": estimate.n}
-
-
-def _file_name(name: str) -> str:
-    """A name as part of a file name: other characters than letters, digits, `-` and `_` become `_`."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name) or "_"
+    return {**finite, **reached, "n": int(estimate.n)}

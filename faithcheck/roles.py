@@ -18,6 +18,7 @@ from torch import Tensor
 
 from faithcheck.causal import visible
 from faithcheck.prompts import PromptSet
+from faithcheck.role_changes import role_changes
 
 if TYPE_CHECKING:
     from faithcheck.subject import Subject
@@ -27,8 +28,6 @@ Flags = npt.NDArray[np.bool_]
 
 AGREES = 0.5
 """Least Pearson r of a consistent node."""
-EFFECT, NO_EFFECT = 0.5, 0.1
-"""Standard deviations from which an effect is one, and below which there is none."""
 BEARS = 0.5
 """A position bears a role for a node where it holds at least this part of an even share of the node's causal weight."""
 _CONSTANT = 1e-9
@@ -39,6 +38,7 @@ _CONSTANT = 1e-9
 class Role:
     """Activations at one role-bearing position, float[node, prompt], and the two groups of prompts it contrasts."""
 
+    label: str
     circuit: Floats
     model: Floats
     bears: Flags
@@ -82,14 +82,23 @@ class NodeRecords:
             "consistent": alike & ~flips & ~vanishes,
         }
 
+    def effects(self, weights: Floats) -> dict[str, Floats]:
+        """The effects in circuit and in model under one row of prompt weights, float[1, prompt], of each role:
+        {side: float[node, role]}, NaN where a node does not bear it."""
+        sides = {}
+        for side in ("circuit", "model"):
+            rows = [effect(getattr(role, side), weights, role.one, role.other)[0] for role in self.roles]
+            sides[side] = np.where(np.array([role.bears for role in self.roles]), rows, np.nan).T
+        return sides
+
     def _role_changes(self, weights: Floats, shape: tuple[int, ...]) -> tuple[Flags, Flags]:
         flips, vanishes = np.zeros(shape, bool), np.zeros(shape, bool)
         for role in self.roles:
             on = role.bears
             circuit, model = (effect(v[on], weights, role.one, role.other) for v in (role.circuit, role.model))
-            has = np.abs(circuit) >= EFFECT
-            flips[:, on] |= has & (np.abs(model) >= EFFECT) & (np.sign(circuit) != np.sign(model))
-            vanishes[:, on] |= has & (np.abs(model) < NO_EFFECT)
+            flipped, vanished = role_changes(circuit, model)
+            flips[:, on] |= flipped
+            vanishes[:, on] |= vanished
         return flips, vanishes
 
 
@@ -151,16 +160,17 @@ def _at_place(prompts: PromptSet, place: Tensor, x: Tensor, y: Tensor, w: Tensor
 
 def _roles(prompts: PromptSet, places: Sequence[Sequence[tuple[Floats, Floats, Flags]]]) -> Iterator[Role]:
     """The roles of all nodes, from what every site is at every place."""
-    for sites in zip(*places, strict=True):
+    for place, sites in zip(prompts.roles, zip(*places, strict=True), strict=True):
         circuit, model, bears = (np.concatenate(parts) for parts in zip(*sites, strict=True))
-        for one, other in _contrasts(prompts):
-            yield Role(circuit, model, bears, one, other)
+        for what, one, other in _contrasts(prompts):
+            yield Role(f"{what}, at {place}", circuit, model, bears, one, other)
 
 
-def _contrasts(prompts: PromptSet) -> Iterator[tuple[Flags, Flags]]:
-    """The groups of prompts that a variable's levels make: two against each other, of more each against the rest."""
+def _contrasts(prompts: PromptSet) -> Iterator[tuple[str, Flags, Flags]]:
+    """The groups of prompts that a variable's levels make, and what they are called: two levels against each other, of
+    more each against the rest."""
     for name, level in prompts.variables.items():
         index = level.cpu().numpy()
-        levels = range(len(prompts.levels[name]))
-        for one in levels if len(levels) > 2 else levels[:1]:
-            yield index == one, index != one
+        words = prompts.levels[name]
+        for one, word in enumerate(words if len(words) > 2 else words[:1]):
+            yield f"{name}: {word}, not {words[1] if len(words) == 2 else 'another'}", index == one, index != one

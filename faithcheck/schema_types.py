@@ -10,9 +10,9 @@ from faithcheck.schema_errors import show
 
 
 class Frozen(BaseModel):
-    """An immutable model that refuses unknown keys."""
+    """An immutable model that refuses unknown keys. The text below a key describes it, in `faithcheck schema` too."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _whole(value: Any) -> Any:

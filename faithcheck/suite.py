@@ -66,25 +66,53 @@ class Suite(Frozen):
     """A validated suite. `sufficiency` is always among the checks; first, where it was not listed."""
 
     faithcheck: Version1
+    """The version of this format."""
     name: Annotated[str, Field(pattern=r"^[^/\\\\]+$", max_length=100)] = "suite"
+    """What results are called; the file's name where it is left out."""
     about: str = ""
+    """A line for people."""
     model: Text
+    """The model under test: a name, path/to/file.py:NAME, or LOADER:PATH such as lens:gpt2."""
     tasks: list[Text] = Field(min_length=1)
+    """Names of tasks, or paths of task files, which are looked for beside the suite first."""
     method: MethodEntry | None = None
-    seeds: Annotated[int, Field(ge=1, strict=True)]
+    """The extraction method. Optional: --method gives one, and --circuit tests a circuit that exists."""
+    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]]
+    """How many, from 0 on; or which ones."""
     target_loss: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+    """In nats: a circuit is the smallest that reaches this on the validation prompts."""
     ablation: AblationKind = "zero"
+    """What a node that is not in the circuit becomes: zero, its mean over the model's own text (mean) or over the
+    task's prompts (task_mean), or its value on a prompt with the other answer (resample)."""
     norms: Literal["live", "frozen"] = "live"
+    """Live, or frozen to the scales that the whole model has on the same prompt."""
     loss: Literal["full", "binary"] | None = None
-    time_limit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 3600.0
+    """Cross-entropy over all tokens (full), or over target and distractor (binary); the task's own if left out."""
+    time_limit: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 3600.0
     """Seconds that one extraction, or one check of one circuit, may take."""
     checks: list[CheckEntry] = Field(min_length=1)
+    """The checks, in the order of the report; sufficiency always runs."""
 
     @field_validator("tasks")
     @classmethod
     def _distinct_tasks(cls, tasks: list[str]) -> list[str]:
         _refuse_repeats(tasks)
         return tasks
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, seeds: Any) -> Any:
+        listed = isinstance(seeds, list) and len(seeds) > 0
+        numbers, least = (seeds, 0) if listed else ([seeds], 1)
+        if any(type(number) is not int or number < least for number in numbers):
+            allowed = "a whole number of 1 or more, or a list of seeds such as [6, 7, 8]"
+            raise ValueError(f"found {seeds if listed else show(seeds)}; allowed: {allowed}")
+        _refuse_repeats(numbers)
+        return seeds
+
+    @property
+    def seed_numbers(self) -> Sequence[int]:
+        return range(self.seeds) if isinstance(self.seeds, int) else self.seeds
 
     @field_validator("checks")
     @classmethod
@@ -161,12 +189,24 @@ def _locate(marked: Marked, overrides: Sequence[Override], path: KeyPath, key: b
             return override.location
     match path:
         case ("checks", str(name), *rest):
-            index = check_index(marked.data, name)
-            path = ("checks",) if index is None else ("checks", index, *([name, *rest] if rest else []))
+            path = _in_check(marked.data, name, rest)
     return marked.key_mark(path) if key else marked.mark(path)
 
 
-def _refuse_repeats(names: Sequence[str]) -> None:
+def _in_check(data: dict[str, Any], name: str, inside: Sequence[str | int]) -> KeyPath:
+    """The path of a check, or of what is `inside` it, as its item was written."""
+    index = check_index(data, name)
+    if index is None:
+        return ("checks",)
+    item = data["checks"][index]
+    if not inside or not isinstance(item, dict):
+        return ("checks", index)
+    if not isinstance(item.get("name"), str):
+        return ("checks", index, name, *inside)
+    return ("checks", index, *([] if inside[0] in item else ["parameters"]), *inside)
+
+
+def _refuse_repeats(names: Sequence[str] | Sequence[int]) -> None:
     repeated = next((name for i, name in enumerate(names) if name in names[:i]), None)
     if repeated is not None:
         raise ValueError(f"{repeated!r} is listed twice")

@@ -7,3 +7,5 @@ NEGLIGIBLE = 0.05
 NO_EFFECT = (
     "leaving out the whole circuit hardly lowers the answer's log-odds, so no share of its effect means anything"
 )
+HAS_ROLE, HAS_NO_ROLE = 0.5, 0.1
+"""Standard deviations from which an effect is one, and below which there is none."""

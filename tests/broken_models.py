@@ -240,6 +240,30 @@ class CountsOff(TinyModel):
         return sum(int((~kept).sum()) for kept in keep.values())
 
 
+class WeighsFromTargetToSource(TinyModel):
+    def edge_weights(self, keep):
+        return {pair: torch.zeros(weight.T.shape) for pair, weight in matrices(self, keep).items()}
+
+
+class WeighsOff(TinyModel):
+    def edge_weights(self, keep):
+        return matrices(self, {site: ~kept for site, kept in keep.items()})
+
+
+class WeighsMoreThanItCounts(TinyModel):
+    def edge_weights(self, keep):
+        return matrices(self, keep)
+
+    def count_edges(self, keep):
+        return sum(int(kept.sum()) for kept in keep.values())
+
+
+def matrices(model, keep):
+    """The MLP's weights between kept nodes."""
+    pairs = [("0.mlp_in", "0.mlp_neuron"), ("0.mlp_neuron", "0.mlp_out")]
+    return {(a, b): model.tensors[f"{b}.weight"][keep[b]][:, keep[a]] for a, b in pairs}
+
+
 class ShufflesAtRandom(TinyModel):
     seeds = itertools.count()
 
@@ -476,6 +500,9 @@ BROKEN = {
         "a restricted model can be trained",
     ),
     "edges of nodes that are off": (CountsOff, "edges are counted between kept nodes"),
+    "weights of nodes that are off": (WeighsOff, "edges weigh what lies between kept nodes"),
+    "weights from target to source": (WeighsFromTargetToSource, "edges weigh what lies between kept nodes"),
+    "other weights than are counted": (WeighsMoreThanItCounts, "edges weigh what lies between kept nodes"),
     "a shuffle that is not by the seed": (ShufflesAtRandom, "a shuffled model is another of the same shape"),
     "a shuffle that changes the model": (ShufflesItself, "a shuffled model is another of the same shape"),
     "a shuffle with the same fingerprint": (OldFingerprint, "a shuffled model is another of the same shape"),

@@ -38,7 +38,7 @@ def raising(error):
 
 
 MALFORMED = {
-    "a name that is no text": ({"name": 3}, "`name` is 3, which is no name"),
+    "a name that is no text": ({"name": 3}, "`name` is 3, which is no text"),
     "an empty name": ({"name": ""}, "`name` is '', which is no name"),
     "no name": ({"name": None}, "`name` is None"),
     "nothing exercised, as None": ({"exercises": None}, "TypeError"),

@@ -28,6 +28,7 @@ from fake_models import (
     write_large_task,
 )
 
+from faithcheck.check import Metric
 from faithcheck.checks.attention_agreement import (
     AttentionAgreement,
     Head,
@@ -36,6 +37,7 @@ from faithcheck.checks.attention_agreement import (
     total_variation,
     used_heads,
 )
+from faithcheck.estimate import Estimate
 from faithcheck.subject import Subject
 from faithcheck.thresholds import NO_EFFECT
 from faithcheck.verdict import Verdict
@@ -103,7 +105,7 @@ def test_a_head_that_is_uniform_in_the_circuit_and_looks_at_the_name_in_the_mode
     assert [j.metric.estimate.value for j in finding.metrics] == pytest.approx([7 / 12, 1, 1])
     assert [j.verdict for j in finding.metrics] == [Verdict.FAIL] * 3
     assert finding.verdict is Verdict.FAIL
-    assert "1 heads that matter do not look in the circuit where they look in the model" in finding.reason
+    assert "1 head that matters looks elsewhere in the circuit than in the model" in finding.reason
     assert "100% of the circuit's effect on the answer goes through heads that look elsewhere" in finding.reason
 
 
@@ -277,3 +279,14 @@ def test_the_second_head_alone_is_compared_with_itself(tmp_path):
     home = bench(tmp_path, (6, 18), (30.0, 30.0))
     subject = subject_of(home, attn_q=[1], attn_k=[1], attn_v=[1], attn_out=[1])
     assert metric_of(CHECK.measure(subject), "pattern_tv").value == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1, "1 head that matters looks elsewhere in the circuit than in the model"),
+        (2, "2 heads that matter look elsewhere in the circuit than in the model"),
+    ],
+)
+def test_one_of_the_heads_that_matter_is_spoken_of_in_the_singular(value, said):
+    assert AttentionAgreement().sentence(Metric("absent_heads", Estimate.exact(value, 1)), Verdict.FAIL) == said

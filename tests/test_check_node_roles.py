@@ -17,7 +17,9 @@ from fake_models import (
     write_large_task,
 )
 
+from faithcheck.check import Metric
 from faithcheck.checks.node_roles import NodeRoles
+from faithcheck.estimate import Estimate
 from faithcheck.subject import Subject
 from faithcheck.thresholds import NO_EFFECT
 from faithcheck.verdict import Verdict
@@ -64,7 +66,7 @@ class TestCheck:
         assert [j.verdict for j in finding.metrics] == [Verdict.FAIL] * 3
         assert finding.verdict is Verdict.FAIL
         assert "nodes with 75% of the importance mean the same in circuit and model" in finding.reason
-        assert "1 nodes that matter have the opposite meaning" in finding.reason
+        assert "1 node that matters has the opposite meaning" in finding.reason
         assert (
             "when nodes take the model's activations the circuit loses 100% of its effect on the answer"
             in finding.reason
@@ -188,3 +190,14 @@ class TestCheck:
         )
         # Site 0 is 0.mlp_in, site 1 0.mlp_neuron.
         assert torch.equal(measurement.evidence["node"], torch.tensor([[0, 1], [1, 1]]))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1, "1 node that matters has the opposite meaning in the circuit and in the model"),
+        (2, "2 nodes that matter have the opposite meaning in the circuit and in the model"),
+    ],
+)
+def test_one_of_the_nodes_that_matter_is_spoken_of_in_the_singular(value, said):
+    assert NodeRoles().sentence(Metric("flipped_nodes", Estimate.exact(value, 1)), Verdict.FAIL) == said

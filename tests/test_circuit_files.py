@@ -121,6 +121,7 @@ DAMAGED = {
     "no circuit in the metadata": (ROW, {"format": FORMAT}, "damaged"),
     "metadata that is no JSON": (ROW, {"format": FORMAT, "circuit": "{"}, "damaged"),
     "metadata that is a list": (ROW, {"format": FORMAT, "circuit": "[]"}, "damaged"),
+    "metadata nested without end": (ROW, {"format": FORMAT, "circuit": "[" * 100_000}, "damaged"),
     "metadata that is null": (ROW, {"format": FORMAT, "circuit": "null"}, "damaged"),
     "unknown norms": (ROW, {"format": FORMAT, "circuit": json.dumps({**GOOD, "norms": "cold"})}, "cold"),
     "mean ablation": (ROW, {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "mean"})}, "mean"),
@@ -138,6 +139,7 @@ DAMAGED |= {
     "another ablation": (ROW, {"format": FORMAT, "circuit": json.dumps({**GOOD, "ablation": "median"})}, "median"),
     "means of another site": ({"a": ROW["a"], "mean/b": MEANS["mean/a"]}, MEAN, "no means for mean ablation"),
     "a mean that is not finite": ({**MEANS, "mean/a": MEANS["mean/a"] / 0}, MEAN, "a mean is no finite number"),
+    "means of eight bits": ({**MEANS, "mean/a": MEANS["mean/a"].to(torch.float8_e4m3fn)}, MEAN, "no finite number"),
     "means that are whole numbers": ({**MEANS, "mean/a": ROW["a"] + 1}, MEAN, "a mean is no finite number"),
 }
 

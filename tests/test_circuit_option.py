@@ -130,7 +130,9 @@ def test_a_check_of_the_method_does_not_apply_to_a_circuit_of_no_known_method(gi
     assert code in (0, 1, 4)
 
 
-@pytest.mark.parametrize("method", [{"name": "acdc", "parameters": {}}, {"name": "gone.py:Method"}, "acdc", None])
+@pytest.mark.parametrize(
+    "method", [{"name": "acdc", "parameters": {}}, {"name": "gone.py:Method"}, {"name": ["x"], "parameters": {}}, None]
+)
 def test_a_circuit_of_a_method_that_is_not_here_is_still_tested(made, given, method):
     provenance = {"task": "pronoun", "method": method}
     _, result = given(checks=f"nonsense_control, {CHECKS}", provenance=provenance)

@@ -1,13 +1,14 @@
 """Every check has a page with the same sections; its rates are those of the measured table; links lead somewhere."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
 import pytest
 
 from faithcheck import plugins
-from faithcheck.cli import _parser
+from faithcheck.arguments import parser
 
 DOCS = Path(__file__).parent.parent / "docs"
 SECTIONS = [
@@ -21,6 +22,7 @@ SECTIONS = [
 ]
 CHECKS = [entry.name for entry in plugins.names("checks") if entry.package == "faithcheck"]
 PAGES = sorted(DOCS.rglob("*.md"))
+READMES = [DOCS.parent / "README.md", *sorted(DOCS.parent.glob("examples/*/README.md"))]
 
 
 def test_there_are_checks_and_pages_to_look_at():
@@ -45,22 +47,38 @@ def test_the_rates_on_a_page_are_rows_of_the_measured_table(check):
     assert set(own) <= rows
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", ["first-method.md", "plugins.md"])
+def commands(page):
+    """The command lines of a page's fenced blocks; a synopsis, with its brackets, is none."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.M | re.S)
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("faithcheck ") and not re.search(r" \[|\|", line)]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *READMES], ids=lambda page: str(page.relative_to(DOCS.parent)))
 def test_the_commands_on_a_page_are_commands(page):
-    lines = [line for line in (DOCS / page).read_text().splitlines() if line.startswith("faithcheck ")]
-    assert len(lines) >= 4
-    for line in lines:
-        assert callable(_parser().parse_args(shlex.split(line)[1:]).command)
+    for line in commands(page):
+        words = shlex.split(line.split(" > ")[0], comments=True)
+        assert callable(parser().parse_args(words[1:]).command), line
+
+
+@pytest.mark.parametrize("page", ["first-method.md", "first-suite.md", "report.md", "claims.md", "diff.md"])
+def test_a_page_that_shows_commands_is_read_for_them(page):
+    assert commands(DOCS / page)
 
 
 def test_the_method_on_the_first_page_is_the_one_that_init_writes():
     shown = (DOCS / "first-method.md").read_text().split("```python\n")[1].split("```")[0]
     template = Path(plugins.__file__).parent / "templates/method/src/NAME.py.jinja"
     assert "".join(f"    {line}\n" for line in shown.splitlines()) in template.read_text()
+
+
+def test_the_api_reference_is_what_the_docstrings_say():
+    namespace = runpy.run_path(str(DOCS / "make_api.py"))
+    assert (DOCS / "api.md").read_text() == namespace["text"](), "run python docs/make_api.py"

@@ -121,6 +121,7 @@ def test_heads_of_values_are_weighted_by_their_importance_not_by_their_query_hea
     circuit = subject(tmp_path, [6.0, 0.0, 6.0, 12.0], attn_v=[0, 1], attn_out=[0, 1, 2, 3])
     measurement = CHECK.measure(circuit)
     assert measurement.evidence["importance"].tolist() == pytest.approx([1, 1, 3, 3])
+    assert measurement.evidence["shares_values"].tolist() == [0, 0, 1, 1]
     assert metric_of(measurement, "pattern_tv").value == pytest.approx(APART)
     one = subject(tmp_path, [6.0, 0.0, 6.0, 12.0], attn_q=[0, 1], attn_k=[0], attn_v=[0, 1], attn_out=[0, 1, 2, 3])
     # Query heads 0 and 1 look as in the model: values 0 are missed by 6 x 18/24 = 4.5, values 1 by 3 as before.

@@ -220,5 +220,5 @@ def test_the_templates_are_in_the_wheel(tmp_path):
     [wheel] = tmp_path.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
     templates = [path.relative_to(root).as_posix() for path in (root / "faithcheck/templates").rglob("*.jinja")]
-    assert len(templates) == 6
+    assert len(templates) == 7
     assert set(templates) <= inside

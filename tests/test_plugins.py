@@ -14,7 +14,7 @@ import pytest
 from faithcheck import parameters
 from faithcheck.cli import main
 from faithcheck.errors import Location, UserError
-from faithcheck.parameters import build
+from faithcheck.parameters import as_data, build
 from faithcheck.plugins import GROUPS, BrokenPlugin, Entry, describe, find, load, names
 
 PLUGIN = '''\
@@ -290,6 +290,17 @@ def test_a_bad_parameter_is_refused_where_it_was_written() -> None:
         build(_Method, {"mode": "fast", "x": 1}, "m", locate)
     with pytest.raises(UserError, match=r"^s\.yaml:8: m\.steps: found"):
         build(_Method, {"mode": "fast", "steps": "x"}, "m", locate)
+
+
+def test_a_default_that_json_has_no_form_for_is_written_as_text() -> None:
+    """Or result.json could not be written after all the work."""
+
+    class Odd(parameters.Parameters, arbitrary_types_allowed=True):
+        most: float = float("inf")
+        pair: tuple[int, float] = (1, 0.5)
+        loss: object = print
+
+    assert as_data(Odd()) == {"most": "Infinity", "pair": [1, 0.5], "loss": "builtin_function_or_method"}
 
 
 def test_parameters_that_are_no_model_are_the_plugins_fault() -> None:

@@ -7,7 +7,9 @@ import itertools
 import json
 import math
 import os
+import shlex
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -55,22 +57,28 @@ def folder(request, tmp_path_factory):
     return folder / "out"
 
 
+def evidence_of(result):
+    return [entry["evidence"] for entry in (*result["circuits"], *result["checks"]) if "evidence" in entry]
+
+
 def test_a_result_has_the_keys_of_its_schema(folder):
     result = strict(folder / "result.json")
     assert list(result) == [
         "schema",
         "verdict",
         "interrupted",
+        "command",
         "suite",
         "method",
         "model",
+        "tasks",
         "circuits",
         "checks",
         "environment",
         "timing",
     ]
     assert (result["schema"], result["interrupted"]) == ("faithcheck.result/1", False)
-    assert set(result["model"]) == {"name", "fingerprint"}
+    assert set(result["model"]) == {"name", "fingerprint", "sites", "norms"}
     assert set(result["method"]) == {"name", "parameters"}
     assert {"faithcheck", "python", "torch", "threads", "machine", "device"} <= set(result["environment"])
     assert {"total_seconds", "cases"} <= set(result["timing"])
@@ -93,7 +101,7 @@ def test_every_circuit_has_its_entry_and_its_file(folder):
     result = strict(folder / "result.json")
     assert len(result["circuits"]) == 1
     for entry in result["circuits"]:
-        assert {"task", "seed", "size", "edges", "loss", "reached", "file", "identity", "key"} == set(entry)
+        assert {"task", "seed", "size", "edges", "loss", "reached", "file", "identity", "key", "evidence"} == set(entry)
         circuit = load_circuit(folder / entry["file"])
         assert (circuit.size, circuit.identity) == (entry["size"], entry["identity"])
         assert circuit.provenance["reached"] is entry["reached"]
@@ -104,7 +112,7 @@ def test_every_circuit_has_its_entry_and_its_file(folder):
 def test_every_check_has_its_entry(folder):
     result = strict(folder / "result.json")
     for entry in result["checks"]:
-        assert {"check", "task", "verdict", "reason", "metrics", "key"} <= set(entry)
+        assert {"check", "task", "verdict", "reason", "question", "metrics", "key"} <= set(entry)
         assert entry["verdict"] in set(Verdict)
         assert entry["reason"]
         for metric in entry["metrics"]:
@@ -120,8 +128,8 @@ def test_the_verdict_of_a_run_is_the_worst_of_its_checks(folder):
 
 def test_evidence_is_named_with_the_hash_of_its_file(folder):
     result = strict(folder / "result.json")
-    named = [check["evidence"] for check in result["checks"] if "evidence" in check]
-    assert named
+    named = evidence_of(result)
+    assert len(named) > len(result["circuits"])
     for evidence in named:
         content = (folder / evidence["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == evidence["sha256"]
@@ -131,7 +139,7 @@ def test_evidence_is_named_with_the_hash_of_its_file(folder):
 def test_a_folder_holds_nothing_that_the_result_does_not_name(folder):
     result = strict(folder / "result.json")
     named = {entry["file"] for entry in result["circuits"]}
-    named |= {check["evidence"]["file"] for check in result["checks"] if "evidence" in check}
+    named |= {evidence["file"] for evidence in evidence_of(result)}
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     assert found == named | {"result.json"}
 
@@ -156,6 +164,19 @@ def test_what_was_never_reached_is_null_and_says_so(tmp_path, estimate, numbers)
     [entry] = record_check(tmp_path, judged(estimate))["metrics"]
     assert entry == {"name": "ratio", "seed": 0, **numbers}
     json.dumps(entry, allow_nan=False)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64, torch.tensor, int])
+def test_numbers_of_any_kind_are_written_as_numbers(tmp_path, number):
+    estimate = Estimate(number(2), number(1), number(3), np.int64(9))
+    [entry] = record_check(tmp_path, judged(estimate))["metrics"]
+    assert json.loads(json.dumps(entry)) == {"name": "ratio", "seed": 0, "estimate": 2, "low": 1, "high": 3, "n": 9}
+
+
+@pytest.mark.parametrize("odd", [{"name": 3}, {"on": 3}, {"seed": "0"}, {"seed": True}, {"seed": 0.0}], ids=str)
+def test_a_metric_that_could_not_be_read_again_is_refused_where_it_is_made(odd):
+    with pytest.raises(TypeError, match="metric"):
+        Metric(**{"name": "ratio", "estimate": None} | odd)
 
 
 def test_a_gated_metric_names_its_gate_with_its_numbers_filled_in(tmp_path):
@@ -195,8 +216,8 @@ def test_a_second_run_into_a_folder_leaves_nothing_of_the_first(tmp_path):
     run(tmp_path, out, "full")
     assert [path.name for path in (out / "circuits").iterdir()] == ["pronoun-seed0.safetensors"]
     result = strict(out / "result.json")
-    assert {path.name for path in (out / "evidence").iterdir()} == {
-        check["evidence"]["file"].split("/")[1] for check in result["checks"] if "evidence" in check
+    assert {f"evidence/{path.name}" for path in (out / "evidence").iterdir()} == {
+        evidence["file"] for evidence in evidence_of(result)
     }
     assert not (out / "errors").exists()
 
@@ -256,8 +277,18 @@ def test_a_traceback_that_cannot_be_encoded_is_written_with_what_can_be(tmp_path
 
 
 def test_names_that_would_leave_the_folder_are_written_inside_it(tmp_path):
-    finding = Finding("../c", "../../t/x", Verdict.ERROR, "r", (), {"a": torch.ones(1)}, "trace")
+    finding = Finding("../c", "../../t/x", Verdict.ERROR, "r", (), {"a": torch.ones(1)}, details="trace")
     entry = record_check(tmp_path, CheckJudged(finding, "key"))
     for file in (entry["evidence"]["file"], entry["details"]):
         assert ".." not in file
         assert (tmp_path / file).is_file()
+
+
+def test_a_result_says_what_is_typed_to_make_it_again(tmp_path):
+    out = tmp_path / "out"
+    run(tmp_path, out, "random", 1, "--method", "full", "--set", "checks=[layernorm]", "--device", "cpu")
+    words = shlex.split(strict(out / "result.json")["command"])
+    suite = str(tmp_path / "random.yaml")
+    assert words == ["faithcheck", "run", suite, "--method", "full", "--set", "checks=[layernorm]", "--device", "cpu"]
+    assert main([*words[1:], "--out", str(tmp_path / "again")]) == 1
+    assert strict(tmp_path / "again" / "result.json")["circuits"] == strict(out / "result.json")["circuits"]

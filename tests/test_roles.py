@@ -125,7 +125,7 @@ class TestRoles:
     )
     def test_flips_and_vanishes(self, circuit, model, flips, vanishes):
         x, y = with_effect(circuit), with_effect(model)
-        role = Role(x[None], y[None], np.array([True]), FIRST_HALF, ~FIRST_HALF)
+        role = Role("", x[None], y[None], np.array([True]), FIRST_HALF, ~FIRST_HALF)
         found = judged(x, y, [role])
         assert (found["flips"], found["vanishes"]) == (flips, vanishes)
         # Both have the same spread within the halves, so r alone would pass most of them.
@@ -134,18 +134,18 @@ class TestRoles:
     def test_a_node_that_vanishes_is_inconsistent_although_it_correlates(self):
         # r = covariance sqrt(1 - 0.75^2 / 4) x sqrt(1 - 0) of the spreads = 0.927.
         x, y = with_effect(0.75), with_effect(0.0)
-        found = judged(x, y, [Role(x[None], y[None], np.array([True]), FIRST_HALF, ~FIRST_HALF)])
+        found = judged(x, y, [Role("", x[None], y[None], np.array([True]), FIRST_HALF, ~FIRST_HALF)])
         assert found["r"] == pytest.approx(math.sqrt(1 - 0.75**2 / 4))
         assert not found["consistent"]
 
     def test_a_position_that_bears_no_role_for_the_node_is_passed_over(self):
         x, y = with_effect(1.0), with_effect(-1.0)
-        found = judged(x, y, [Role(x[None], y[None], np.array([False]), FIRST_HALF, ~FIRST_HALF)])
+        found = judged(x, y, [Role("", x[None], y[None], np.array([False]), FIRST_HALF, ~FIRST_HALF)])
         assert not found["flips"]
 
     def test_one_flipped_role_of_several_is_enough(self):
         x, y = with_effect(1.0), with_effect(-1.0)
-        same, flipped = (Role(x[None], v[None], np.array([True]), FIRST_HALF, ~FIRST_HALF) for v in (x, y))
+        same, flipped = (Role("", x[None], v[None], np.array([True]), FIRST_HALF, ~FIRST_HALF) for v in (x, y))
         assert judged(x, y, [same, flipped])["flips"]
 
 

@@ -16,7 +16,9 @@ from faithcheck.estimate import Estimate
 from faithcheck.events import CheckJudged, CircuitFound
 from faithcheck.gates import Gate
 from faithcheck.judging import Finding, Judged
+from faithcheck.report.reading import LoadedResult
 from faithcheck.result import Result, record_check, record_circuit
+from faithcheck.result_schema import EvidenceFile, ResultData
 from faithcheck.verdict import Verdict
 
 few = settings(max_examples=15, deadline=None)
@@ -62,8 +64,14 @@ def findings(draw):
         draw(text),
         draw(st.lists(judged(), max_size=4)),
         {name: torch.tensor(value) for name, value in evidence.items()},
+        draw(st.dictionaries(text, st.lists(text, max_size=2), max_size=2)),
         draw(st.text(st.characters(codec="utf-8"), max_size=20)),
     )
+
+
+def read_evidence(out, entry):
+    data = ResultData.model_construct()
+    return LoadedResult(data, out).evidence(EvidenceFile.model_validate(entry))
 
 
 def refuse(constant):
@@ -124,6 +132,8 @@ def test_evidence_and_details_can_be_read_back(tmp_path_factory, finding):
         kept = load_file(out / entry["evidence"]["file"])
         assert kept.keys() == finding.evidence.keys()
         assert all(torch.equal(kept[name], value) for name, value in finding.evidence.items())
+        if finding.labels:
+            assert read_evidence(out, entry["evidence"]).labels == finding.labels
     if finding.details:
         assert (out / entry["details"]).read_bytes().decode() == finding.details
 

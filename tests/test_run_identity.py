@@ -54,6 +54,8 @@ def entries(folder, task):
 def test_two_runs_differ_in_their_timing_alone(run):
     one, two = (data(run("pronoun", label)) for label in ("first", "second"))
     assert {one.pop("timing")["total_seconds"] > 0, two.pop("timing")["total_seconds"] > 0} == {True}
+    assert one["suite"].pop("file") != two["suite"].pop("file")
+    assert one.pop("command") != two.pop("command")
     assert one == two
 
 

@@ -100,7 +100,7 @@ def test_a_model_is_shown_with_its_sites_and_nodes(capsys):
     text = shown(capsys, "stories-tiny")
     assert "nodes: 1,408" in text
     assert "mlp_neuron 2 512" in text
-    assert "optional capabilities: restrict, count_edges, shuffled" in text
+    assert "optional capabilities: restrict, count_edges, edge_weights, shuffled" in text
 
 
 def test_a_loader_says_how_it_is_written(capsys):

@@ -28,6 +28,7 @@ COMMANDS = [
     ["--version"],
     ["run", "--help"],
     ["calibrate", "--help"],
+    ["report", "--help"],
     ["list"],
     ["validate", "default"],
     ["validate", "quick"],
@@ -51,7 +52,7 @@ def test_importing_the_packages_imports_no_slow_library(code):
     assert slow_imports(code) == "SLOW []"
 
 
-BAD_ARGUMENTS = [["validate", "defualt"], ["calibrate", "--family", "x", "--instances", "1"]]
+BAD_ARGUMENTS = [["validate", "defualt"], ["report", "gone"], ["calibrate", "--family", "x", "--instances", "1"]]
 
 
 @pytest.mark.parametrize("args", BAD_ARGUMENTS, ids=" ".join)

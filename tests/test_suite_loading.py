@@ -99,7 +99,11 @@ _BAD: list[tuple[str, str, int, str]] = [
     ("seeds: 6", "seeds: true", 5, "seeds: found true; allowed: a whole number"),
     ("seeds: 6", "seeds: 6.0", 5, "seeds: found 6.0; allowed: a whole number"),
     ("seeds: 6", "seeds: '6'", 5, "seeds: found '6'; allowed: a whole number"),
-    ("seeds: 6", "seeds: 0", 5, "seeds: found 0; allowed: 1 or more"),
+    ("seeds: 6", "seeds: 0", 5, "seeds: found 0; allowed: a whole number of 1 or more, or a list of seeds such as"),
+    ("seeds: 6", "seeds: []", 5, "seeds: found a list (empty); allowed: a whole number of 1 or more, or a list"),
+    ("seeds: 6", "seeds: [1, -1]", 5, "seeds: found [1, -1]; allowed: a whole number of 1 or more, or a list"),
+    ("seeds: 6", "seeds: [1, x]", 5, "seeds: found [1, 'x']; allowed: a whole number of 1 or more, or a list"),
+    ("seeds: 6", "seeds: [2, 3, 2]", 5, "seeds: 2 is listed twice"),
     ("seeds: 6", "seeds:", 5, "seeds: found nothing; allowed: a whole number"),
     ("0.15", "0", 6, "target_loss: found 0; allowed: more than 0"),
     ("0.15", ".inf", 6, "target_loss: found inf; allowed: a finite number"),
@@ -227,8 +231,13 @@ def test_an_override_finds_a_check_whose_name_has_dots(tmp_path: Path) -> None:
 def test_the_last_override_of_a_key_counts_and_later_ones_see_earlier_ones(tmp_path: Path) -> None:
     suite = _load(tmp_path, GOOD, "seeds=2", "method=full", "method.width=3", "seeds=4").suite
     assert suite.seeds == 4
+    assert list(suite.seed_numbers) == [0, 1, 2, 3]
     assert suite.method is not None
     assert (suite.method.name, suite.method.parameters) == ("full", {"width": 3})
+
+
+def test_seeds_may_be_listed(tmp_path):
+    assert list(_load(tmp_path, GOOD, "seeds=[9, 4]").suite.seed_numbers) == [9, 4]
 
 
 def test_an_override_leaves_what_was_written_as_it_was(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def load_family(ref: str) -> Family:
 def _declared(ref: str, family: Family) -> FamilyEntry:
     """Raises where the family declares something else than the protocol asks for."""
     exercises, decoy = family.exercises, family.decoy_method
-    if not isinstance(family.name, str) or not family.name:
+    if not family.name:
         raise TypeError(f"`name` is {family.name!r}, which is no name")
     if not isinstance(exercises, list | tuple) or not all(isinstance(check, str) for check in exercises):
         raise TypeError("`exercises` is a list of names of checks, or a tuple")

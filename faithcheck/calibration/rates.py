@@ -9,10 +9,7 @@ from typing import Any, NamedTuple
 
 from faithcheck.calibration.records import Record, Variant
 from faithcheck.estimate import Estimate
-from faithcheck.verdict import Verdict
-
-JUDGED = (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
-"""Verdicts of a check that applied; the others are no trial of it."""
+from faithcheck.verdict import JUDGED, Verdict
 
 
 class Outcome(NamedTuple):
@@ -110,7 +107,7 @@ def figures(found: Sequence[Outcome], exercising: Collection[str]) -> list[Figur
 
 
 def rate_of(verdicts: Sequence[Verdict], verdict: Verdict) -> Rate:
-    """How many of those that were judged got this verdict."""
+    """How many of those that were judged got this verdict; others are no trial of a check."""
     return Rate(verdicts.count(verdict), sum(v in JUDGED for v in verdicts))
 
 

@@ -59,6 +59,7 @@ class AttentionAgreement:
         sizes, importance = [len(group) for group in groups], subject.importance(nodes)
         evidence = {
             "head": torch.tensor([[h.layer, h.head] for h in heads]),
+            "shares_values": torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)),
             "importance": torch.from_numpy(np.repeat(importance.mean(), sizes)),
             "total_variation": torch.stack([h.distance for h in heads]),
             **patterns,
@@ -94,7 +95,8 @@ class AttentionAgreement:
         assert metric.estimate is not None
         value = metric.estimate.value
         if metric.name == "absent_heads":
-            return f"{value:.0f} heads that matter do not look in the circuit where they look in the model"
+            heads = "1 head that matters looks" if value == 1 else f"{value:.0f} heads that matter look"
+            return f"{heads} elsewhere in the circuit than in the model"
         if metric.name == "elsewhere_effect":
             return (
                 f"{value:.0%} of the circuit's effect on the answer goes through heads that look elsewhere in the model"
@@ -116,7 +118,7 @@ def compare_heads(
     subject: Subject, values: dict[tuple[int, int], list[tuple[str, int]]]
 ) -> tuple[list[list[Head]], dict[str, Tensor]]:
     """For every used head of values, in order, the query heads that share it; and as evidence the patterns of circuit
-    and model on the first prompts."""
+    and model on the prompts that evidence shows."""
     from faithcheck.causal import head_query_weights
 
     groups: list[list[Head]] = []
@@ -130,13 +132,9 @@ def compare_heads(
             pair = (circuit[:, row], model[:, head])
             compared.append(_compare(layer, head, *pair, weights[row // size]))
             for side, pattern in zip(("circuit", "model"), pair, strict=True):
-                evidence[f"pattern/{layer}.{head}/{side}"] = pattern[:_SHOWN].clone()
+                evidence[f"pattern/{layer}.{head}/{side}"] = pattern[subject.bench.shown]
         groups += [compared[start : start + size] for start in range(0, len(compared), size)]
     return groups, evidence
-
-
-_SHOWN = 16
-"""Prompts whose patterns are kept as evidence."""
 
 
 def _compare(layer: int, head: int, circuit: Tensor, model: Tensor, weights: Tensor) -> Head:

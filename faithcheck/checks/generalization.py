@@ -68,14 +68,10 @@ class Generalization:
     def sentence(self, metric: Metric, verdict: Verdict) -> str:
         assert metric.estimate is not None
         gap = metric.estimate.value
-        if verdict is Verdict.FAIL:
-            return (
-                f"on {metric.on} prompts the circuit contradicts the model in {gap:.0%} more of the cases "
-                "than on held-out prompts of the task"
-            )
-        return (
-            f"the share of {metric.on} prompts where the circuit contradicts the model is {gap:+.1%} over held-out ones"
-        )
+        apart = f"{abs(gap):.0%}" if verdict is Verdict.FAIL else f"{abs(gap):.1%}"
+        more = "more" if gap > 0 else "fewer"
+        cases = f"{apart} {more} of the cases than" if gap else "as many of the cases as"
+        return f"on {metric.on} prompts the circuit contradicts the model in {cases} on held-out prompts of the task"
 
 
 @dataclass(frozen=True)

@@ -53,13 +53,15 @@ class NodeRoles:
         evidence = {name: torch.from_numpy(value[0]) for name, value in evenly.items()}
         evidence |= {"importance": torch.from_numpy(importance.mean()), "swapped": torch.from_numpy(swapped.mean())}
         evidence["node"] = _numbered(subject)
+        evidence |= {f"effect/{side}": torch.from_numpy(of) for side, of in records.effects(_even(subject)).items()}
+        labels = {"role": [role.label for role in records.roles]}
         if importance.mean().sum() < NEGLIGIBLE:
             text = f"leaving out single nodes lowers the answer's log-odds by {importance.mean().sum():.2g} nats in all"
-            return Measurement((), evidence, undecided=f"{text}, too little to weigh them by")
+            return Measurement((), evidence, labels, undecided=f"{text}, too little to weigh them by")
         groups = _swaps(nodes, ~evenly["consistent"][0], swapped.per_prompt.mean(1) > 0)
         by_group = lost(subject, groups, in_model)
         if by_group.is_negligible:
-            return Measurement((), evidence, undecided=NO_EFFECT)
+            return Measurement((), evidence, labels, undecided=NO_EFFECT)
         evidence["group_swap"] = torch.from_numpy(by_group.under(_even(subject))[0])
         evidence["group"] = torch.tensor([[node in group for node in nodes] for group in map(set, groups)])
 
@@ -74,13 +76,15 @@ class NodeRoles:
             }
 
         found = subject.bench.resampling("test").estimates(statistics)
-        return Measurement([Metric(name, estimate, subject.seed) for name, estimate in found.items()], evidence)
+        metrics = [Metric(name, estimate, subject.seed) for name, estimate in found.items()]
+        return Measurement(metrics, evidence, labels)
 
     def sentence(self, metric: Metric, verdict: Verdict) -> str:
         assert metric.estimate is not None
         value = metric.estimate.value
         if metric.name == "flipped_nodes":
-            return f"{value:.0f} nodes that matter have the opposite meaning in the circuit and in the model"
+            nodes = "1 node that matters has" if value == 1 else f"{value:.0f} nodes that matter have"
+            return f"{nodes} the opposite meaning in the circuit and in the model"
         if metric.name == "swap_effect":
             return f"when nodes take the model's activations the circuit loses {value:.0%} of its effect on the answer"
         return f"nodes with {value:.0%} of the importance mean the same in circuit and model"

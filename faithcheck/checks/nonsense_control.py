@@ -58,13 +58,18 @@ class NonsenseControl(SizeRatio):
         return [Control(seed, answers) for seed, answers in labels.items()]
 
     def measure(self, bench: Bench, trials: Sequence[Trial]) -> Measurement:
-        """With the labels of every seed as evidence, int[2] tokens."""
+        """With the labels of every seed as evidence, int[2] tokens, and as text."""
         import torch
+
+        from faithcheck.shown import token_text
 
         found = super().measure(bench, trials)
         labels = {f"{trial.control.seed}/labels": torch.tensor(trial.control.answers) for trial in trials}
+        words = {
+            name: [token_text(bench.model.tokenizer, int(token)) for token in pair] for name, pair in labels.items()
+        }
         remark = "" if found.not_applicable else _remark(bench, trials)
-        return replace(found, evidence={**found.evidence, **labels}, remark=remark)
+        return replace(found, evidence={**found.evidence, **labels}, labels=words, remark=remark)
 
 
 def eligible_tokens(bench: Bench) -> list[int]:

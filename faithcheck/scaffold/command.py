@@ -12,16 +12,22 @@ from faithcheck.scaffold.names import checked, class_name, package_name
 from faithcheck.scaffold.rendering import render_file, render_folder
 from faithcheck.text import visible
 
-KINDS = ("method", "suite", "task")
+KINDS = ("method", "suite", "task", "claim")
 
 
-def init(kind: str, name: str, folder: str) -> int:
-    """Write a new method, suite or task called `name` into `folder`. Returns the exit code.
+def init(kind: str, name: str, folder: str, result: str | None = None) -> int:
+    """Write a new method, suite, task or claim called `name` into `folder`; a claim says what `result`, a result.json
+    or its folder, found. Returns the exit code.
 
     Raises UserError for a name that cannot be used, and where something would be overwritten or cannot be written.
     """
     name = checked(kind, name)
-    written, following = _method(name, Path(folder)) if kind == "method" else _file(kind, name, Path(folder))
+    if (kind == "claim") is (result is None):
+        raise UserError("--result RESULT is what a claim is made from: `faithcheck init claim NAME --result RESULT`")
+    if result is not None:
+        written, following = _claim(name, Path(folder), result)
+    else:
+        written, following = _method(name, Path(folder)) if kind == "method" else _file(kind, name, Path(folder))
     for path in written:
         _say(f"wrote {path}")
     _say("next:")
@@ -57,6 +63,23 @@ def _file(kind: str, name: str, folder: Path) -> tuple[list[Path], list[str]]:
         return [path], [f"faithcheck validate {place}", f"faithcheck run {place}"]
     tasks = shlex.quote(f"tasks=[{path}]")
     return [path], [f"faithcheck show {place}", f"faithcheck run quick --model stories-tiny --set {tasks}"]
+
+
+def _claim(name: str, folder: Path, result: str) -> tuple[list[Path], list[str]]:
+    """A claim's file with its circuit beside it, and the command that tests it."""
+    from faithcheck.claims.writing import claim_of
+
+    values, circuit = claim_of(result, folder)
+    path, copy = folder / f"{name}.yaml", folder / f"{name}.safetensors"
+    text = render_file("claim.yaml", {**values, "circuit": copy.name})
+    if copy.exists():
+        raise UserError("already there, and nothing is overwritten", Location(str(copy)))
+    written = _write(folder, {PurePosixPath(path.name): text})
+    try:
+        copy.write_bytes(circuit)
+    except OSError as error:
+        raise cannot_write(copy, "the circuit", error) from None
+    return [*written, copy], [f"faithcheck run {shlex.quote(str(path))}"]
 
 
 def _write(root: Path, files: Mapping[PurePosixPath, str]) -> list[Path]:

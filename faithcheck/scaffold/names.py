@@ -1,4 +1,4 @@
-"""What a new method, suite or task may be called."""
+"""What a new method, suite, task or claim may be called."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def checked(kind: str, name: str) -> str:
         raise UserError(f"{kind} name {name!r}: allowed are up to {_LONGEST} {_FORM}")
     if kind == "method":
         return _module(name.replace("-", "_"))
+    if kind == "claim":
+        return name
     folder = bundled_dir() / "tasks" if kind == "task" else bundled_dir()
     if name in yaml_names(folder):
         raise UserError(f"{kind} name {name!r}: a {kind} of that name comes with faithcheck; take another")

@@ -1,4 +1,4 @@
-"""Pages about tasks and suites."""
+"""Pages about tasks, suites and claims."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from faithcheck.claims.claim import load_claim
+from faithcheck.claims.files import kind_of
+from faithcheck.claims.references import circuit_file, suite_of
 from faithcheck.marked_yaml import load
 from faithcheck.references import ResolvedCheck, check_references
 from faithcheck.show.page import Page, Table
@@ -14,8 +17,28 @@ from faithcheck.task import Prompt, Task, load_task_file
 
 
 def yaml_page(path: Path) -> Page:
-    """The page of a suite's or a task's file. Raises UserError for a bad one, BrokenPlugin as `check_references`."""
-    return task_page(path) if "faithcheck_task" in load(path).data else suite_page(path)
+    """The page of a suite's, task's or claim's file. Raises UserError for a bad one, BrokenPlugin as
+    `check_references`."""
+    load(path)
+    pages = {"task": task_page, "claim": claim_page}
+    return pages.get(kind_of(path) or "suite", suite_page)(path)
+
+
+def claim_page(path: Path) -> Page:
+    loaded = load_claim(path)
+    suite_of(loaded)
+    claim = loaded.claim
+    facts = [
+        ("file", str(path)),
+        ("circuit", str(circuit_file(loaded))),
+        ("identity", claim.identity),
+        ("model", claim.model),
+        ("fingerprint", claim.fingerprint),
+        ("task", claim.task),
+        ("suite", claim.suite),
+    ]
+    verdicts = list(claim.verdicts.items())
+    return Page("claim", path.stem, facts, claim.claim, [Table("verdicts", ("check", "claimed"), verdicts)])
 
 
 def task_page(path: Path) -> Page:

@@ -18,7 +18,7 @@ from faithcheck.show.parameters import parameter_tables
 if TYPE_CHECKING:
     from faithcheck.model import Model
 
-OPTIONAL = ("restrict", "count_edges", "shuffled")
+OPTIONAL = ("restrict", "count_edges", "edge_weights", "shuffled")
 """What a model may be able to do; see `faithcheck.model.Model`."""
 
 

@@ -12,7 +12,7 @@ from faithcheck.run_names import check_names
 from faithcheck_circuits.plain.config import PlainConfig
 from faithcheck_circuits.plain.forward import Pass
 from faithcheck_circuits.transformer.sites import sites_of
-from faithcheck_circuits.transformer.weights import count_edges, fingerprint, permuted
+from faithcheck_circuits.transformer.weights import count_edges, edge_weights, fingerprint, permuted
 
 
 class PlainTransformer:
@@ -65,6 +65,10 @@ class PlainTransformer:
     def count_edges(self, keep: Mapping[str, Tensor]) -> int:
         """The nonzero weights between two kept nodes. keep: {site: bool[node]}."""
         return count_edges(self.config, self.tensors, keep)
+
+    def edge_weights(self, keep: Mapping[str, Tensor]) -> Mapping[tuple[str, str], Tensor]:
+        """The weights between two kept nodes, {(source site, target site): float[target, source]}."""
+        return edge_weights(self.config, self.tensors, keep)
 
     def shuffled(self, seed: int) -> PlainTransformer:
         """The same model with every tensor's values permuted within the tensor, as `SparseTransformer.shuffled`."""

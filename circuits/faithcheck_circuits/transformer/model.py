@@ -16,7 +16,7 @@ from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network
 from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
 from faithcheck_circuits.transformer.sites import sites_of
-from faithcheck_circuits.transformer.weights import count_edges, fingerprint, permuted
+from faithcheck_circuits.transformer.weights import count_edges, edge_weights, fingerprint, permuted
 
 
 class _Runnable:
@@ -100,6 +100,10 @@ class SparseTransformer(_Runnable):
     def count_edges(self, keep: Mapping[str, Tensor]) -> int:
         """The nonzero weights between two kept nodes. keep: {site: bool[node]}."""
         return count_edges(self.config, self.network.tensors, keep)
+
+    def edge_weights(self, keep: Mapping[str, Tensor]) -> Mapping[tuple[str, str], Tensor]:
+        """The weights between two kept nodes, {(source site, target site): float[target, source]}."""
+        return edge_weights(self.config, self.network.tensors, keep)
 
     def shuffled(self, seed: int) -> SparseTransformer:
         """The same model with every tensor's values permuted within the tensor.

@@ -30,14 +30,17 @@ def permuted(tensor: Tensor, salt: str) -> Tensor:
     return tensor.detach().flatten()[order.to(tensor.device)].view(tensor.shape)
 
 
+def edge_weights(config: Config, tensors: ByName, keep: ByName) -> dict[tuple[str, str], Tensor]:
+    """The weights between kept nodes, {(source site, target site): float[target, source]}. keep: {site: bool[node]}."""
+    pairs = [
+        (f"{layer}.{source}", f"{layer}.{kind}") for layer in range(config.layers) for kind, source in SOURCE.items()
+    ]
+    return {
+        (source, target): tensors[f"{target}.weight"].detach()[keep[target]][:, keep[source]]
+        for source, target in pairs
+    }
+
+
 def count_edges(config: Config, tensors: ByName, keep: ByName) -> int:
     """The nonzero weights between two kept nodes. keep: {site: bool[node]}."""
-    return sum(
-        int(
-            torch.count_nonzero(
-                tensors[f"{layer}.{kind}.weight"][keep[f"{layer}.{kind}"]][:, keep[f"{layer}.{source}"]]
-            )
-        )
-        for layer in range(config.layers)
-        for kind, source in SOURCE.items()
-    )
+    return sum(int(torch.count_nonzero(weight)) for weight in edge_weights(config, tensors, keep).values())

@@ -1,4 +1,4 @@
-"""Laws of what a model may have: `restrict`, `count_edges`, `shuffled`, `own_prompts`, `portable`."""
+"""Laws of what a model may have: `restrict`, `count_edges`, `edge_weights`, `shuffled`, `own_prompts`, `portable`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,24 @@ def edges_are_counted_between_kept_nodes(probe: Probe) -> Iterator[Fault]:
         yield Fault("counted edges", "whole numbers (int)", f"{counts}")
     elif not 0 == counts["no"] <= counts["some"] <= counts["all"]:
         yield Fault("counted the edges of no, some and all nodes", "0, and never fewer for more nodes", f"{counts}")
+
+
+def edges_weigh_what_lies_between_kept_nodes(probe: Probe) -> Iterator[Fault]:
+    """Asked for the weights between some nodes, and between all."""
+    model, circuits = probe.model, keeps(probe)
+    some = {site: kept[0] for site, kept in circuits["random nodes of three members"].items()}
+    weights, whole = model.edge_weights(some), model.edge_weights(circuits["all nodes"])
+    for pair, weight in weights.items():
+        source, target = pair
+        if not {source, target} <= set(model.sites) or pair not in whole:
+            yield Fault("asked for the weights between some nodes", "pairs of sites", f"{pair}")
+        elif not torch.equal(weight, whole[pair][some[target]][:, some[source]]):
+            done = f"asked for the weights from {source} to {target} between some nodes, and between all"
+            yield Fault(done, "of all of them, the rows of kept targets and the columns of kept sources", "others")
+    count = getattr(model, "count_edges", None)
+    edges = sum(int((weight != 0).sum()) for weight in weights.values())
+    if count is not None and count(some) != edges:
+        yield Fault("counted weights that are not 0", f"as many as count_edges says, {count(some)}", f"{edges}")
 
 
 def a_shuffled_model_is_another_of_the_same_shape(probe: Probe) -> Iterator[Fault]:
@@ -76,6 +94,7 @@ def _logits(model: Model, probe: Probe) -> Tensor:
 LAWS = {
     "restrict": restricted.LAWS,
     "count_edges": (edges_are_counted_between_kept_nodes,),
+    "edge_weights": (edges_weigh_what_lies_between_kept_nodes,),
     "shuffled": (a_shuffled_model_is_another_of_the_same_shape,),
     "own_prompts": (members_may_have_prompts_of_their_own,),
     "portable": (a_portable_model_survives_pickling,),

@@ -1,0 +1,1 @@
+"""Which verdicts and metrics of one result moved, against another, beyond noise. No torch, no model."""

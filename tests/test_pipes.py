@@ -1,0 +1,58 @@
+"""A reader such as `head` that closes the pipe: the command goes on, silently, and its exit code is its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PRINTING = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from faithcheck.pipes import readers_may_leave
+
+with readers_may_leave():
+    Console().print("a line\\n" * 100)
+    print("a line", flush=True)
+    Console(stderr=True).print("a line\\n" * 100)
+    Path(sys.argv[1]).write_text("done")
+    sys.exit(5)
+"""
+
+
+def unread(*arguments, **streams):
+    """The process, once it ended: nobody reads its standard output."""
+    process = subprocess.Popen([sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, text=True, **streams)
+    process.stdout.close()
+    error = process.stderr.read() if process.stderr else ""
+    process.wait()
+    return process.returncode, error
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["list"], 0), (["schema", "result"], 0), (["validate", "quick"], 0), (["validate", "no-such-suite"], 2)],
+    ids=str,
+)
+def test_a_command_that_nobody_reads_ends_as_ever(command, code):
+    found, error = unread("-m", "faithcheck.cli", *command, stderr=subprocess.PIPE)
+    assert found == code
+    assert "crashed" not in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.STDOUT}])
+def test_what_comes_after_the_output_is_still_done(tmp_path, streams):
+    code, _ = unread("-c", PRINTING, tmp_path / "file", **streams)
+    assert code == 5
+    assert (tmp_path / "file").read_text() == "done"
+
+
+def test_what_is_read_comes_in_order_and_whole():
+    code = "import sys; from faithcheck.pipes import readers_may_leave\nprint('one')\n"
+    code += "with readers_may_leave(): print('two')\nprint('three')"
+    for flags in ([], ["-u"]):
+        run = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True)
+        assert run.stdout == "one\ntwo\nthree\n"
