@@ -75,24 +75,26 @@ class Result:
         return path
 
 
-def prepare(out: Path) -> None:
-    """Make the output folder; what an earlier run wrote there is removed. Raises UserError where it cannot be made."""
+def prepare(out: Path, *, given: bool) -> None:
+    """Make the output folder; what an earlier run wrote there is removed, its circuits only where this run is not of a
+    `given` one, which may be among them. Raises UserError where it cannot be made.
+    """
     make_folder(out, "results")
     try:
-        for file in _written_before(out):
+        for file in _written_before(out, circuits=not given):
             file.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(out, "results", error) from None
 
 
-def _written_before(out: Path) -> Iterator[Path]:
+def _written_before(out: Path, circuits: bool) -> Iterator[Path]:
     """The files that the result.json in a folder names, its reports, and that file; none where it is no result of
     ours."""
     try:
         data = json.loads((out / "result.json").read_text())
         if not str(data["schema"]).startswith("faithcheck.result/"):
             return
-        named = [circuit["file"] for circuit in data["circuits"]]
+        named = [circuit["file"] for circuit in data["circuits"] if circuits]
         named += [check["details"] for check in data["checks"] if "details" in check]
         named += [of["evidence"]["file"] for of in (*data["circuits"], *data["checks"]) if of.get("evidence")]
     except (OSError, ValueError, KeyError, TypeError):
@@ -113,7 +115,7 @@ def record_circuit(out: Path, found: CircuitFound) -> dict[str, Any]:
     save_circuit(out / file, found.circuit)
     drawn: dict[str, Any] = {"undrawn": found.undrawn} if found.undrawn else {}
     if found.evidence:
-        drawn["evidence"] = _save_evidence(out, f"evidence/{name}-circuit.safetensors", found.evidence)
+        drawn["evidence"] = _save_evidence(out, f"evidence/{name}.safetensors", found.evidence)
     return {
         "task": found.task,
         "seed": found.seed,
@@ -140,7 +142,7 @@ def record_check(out: Path, judged: CheckJudged) -> dict[str, Any]:
         "metrics": [_metric(metric) for metric in finding.metrics],
         "key": judged.key,
     }
-    name = f"{file_name(finding.task)}-{file_name(finding.check)}"
+    name = f"{file_name(finding.task)}.{file_name(finding.check)}"
     evidence = {**finding.evidence, **_draws(finding.metrics)}
     if evidence:
         entry["evidence"] = _save_evidence(out, f"evidence/{name}.safetensors", evidence, finding.labels)

@@ -52,6 +52,18 @@ def made(tmp_path_factory):
     return result, folder / "out" / result["circuits"][0]["file"]
 
 
+@pytest.mark.parametrize("name", ["pronoun-seed0.safetensors", "pronoun-given.safetensors", "mine.safetensors"])
+def test_a_circuit_among_the_results_that_a_run_replaces_stays(made, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(made[1].parent.parent, out)
+    file = out / "circuits" / name
+    shutil.copy(made[1], file)
+    before = load_circuit(file)
+    _, result = run(write(tmp_path / "again.yaml", tasks="pronoun", checks="layernorm"), out, "--circuit", file)
+    assert load_circuit(file).identity == before.identity == result["circuits"][0]["identity"]
+    assert load_circuit(file).provenance == before.provenance
+
+
 @pytest.fixture
 def given(made, tmp_path):
     """Runs a suite on the circuit file, or on a copy with other provenance."""

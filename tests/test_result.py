@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from faithcheck.check import Metric
-from faithcheck.circuit import load_circuit
+from faithcheck.circuit import Circuit, load_circuit
 from faithcheck.cli import main
 from faithcheck.estimate import Estimate
-from faithcheck.events import CheckJudged
+from faithcheck.events import CheckJudged, CircuitFound
 from faithcheck.gates import Gate
 from faithcheck.judging import Finding, Judged
-from faithcheck.result import Result, record_check
+from faithcheck.result import Result, record_check, record_circuit
 from faithcheck.verdict import Verdict
 
 SUITE = """\
@@ -183,6 +183,19 @@ def test_a_gated_metric_names_its_gate_with_its_numbers_filled_in(tmp_path):
     gate = Gate.parse("<= target_loss + 0.1", target_loss=0.15)
     [entry] = record_check(tmp_path, judged(Estimate.exact(0.5, 9), gate))["metrics"]
     assert (entry["gate"], entry["verdict"]) == ("<= 0.25", "FAIL")
+
+
+def test_tasks_and_checks_whose_names_run_together_have_files_of_their_own(tmp_path):
+    def entry(task, check):
+        metric = Judged(Metric("ratio", Estimate.exact(0.5, 9), seed=0), None, None)
+        finding = Finding(check, task, Verdict.ERROR, "why", [metric], {"x": torch.zeros(1)}, details=f"{task} {check}")
+        return record_check(tmp_path, CheckJudged(finding, "key"))
+
+    circuit = Circuit({"0.mlp": torch.ones(2, dtype=torch.bool)})
+    drawn = CircuitFound("a", 0, circuit, None, 0.0, True, "key", evidence={"x": torch.ones(1)})
+    entries = [entry("a-b", "c"), entry("a", "b-c"), entry("a-seed0", "circuit"), record_circuit(tmp_path, drawn)]
+    assert len({entry["evidence"]["file"] for entry in entries}) == 4
+    assert len({entry["details"] for entry in entries[:3]}) == 3
 
 
 SETS = [combo for size in range(1, 6) for combo in itertools.combinations(Verdict, size)]

@@ -32,7 +32,7 @@ def retest(name: str, file: Path, device: str, out: Path, on_event: Callable[[Ev
     """
     text = ""
     try:
-        prepare(out)
+        prepare(out, given=True)
         claim = load_claim(file)
         text = claim.claim.claim
         found = _tested(claim, device, out, on_event)

@@ -75,7 +75,7 @@ class ClaimItem(pytest.Item):
         folder = session.folder(self.path)
         out = folder / self.path.stem
         with session.locked(folder) as lock:
-            prepare(out)
+            prepare(out, given=True)
             forget(folder / FILES["junit"])
             code = session.perform(folder, [*words, "--report", "junit"], lock)
             state, said = _outcome(code, folder, out)
