@@ -26,7 +26,9 @@ def _main(argv: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names and sentences may have what the terminal's encoding has not
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(args.command(args))
+        code = int(args.command(args))
+        print(end="", flush=True)  # noqa: T201  what it cannot write is its failure too
+        return code
     except UserError as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 2

@@ -1,4 +1,4 @@
-"""Standard output and error whose reader may leave early, as `head` does."""
+"""Standard output and error whose reader may leave early, as `head` does, or whose disk may be full."""
 
 from __future__ import annotations
 
@@ -8,17 +8,31 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
+from faithcheck.errors import UserError
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_ERROR = 2
+"""The descriptor of standard error."""
+
 
 class _Dropping(io.FileIO):
-    """A file that drops what is written after its reader has gone."""
+    """A file that drops what it cannot write any more.
+
+    Raises UserError once for what was asked for and is lost, which on standard error nothing is.
+    """
+
+    _lost = False
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            known = self._lost or isinstance(error, BrokenPipeError) or self.fileno() == _ERROR
+            self._lost = True
+            if not known:
+                raise UserError(f"cannot write the output: {error.strerror}") from None
             return len(memoryview(data))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,20 @@ def test_a_command_that_nobody_reads_ends_as_ever(command, code):
     assert found == code
     assert "crashed" not in error
     assert "Traceback" not in error
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("command", [["list"], ["schema", "result"], ["validate", "quick"]], ids=str)
+@pytest.mark.parametrize("flags", [[], ["-u"]], ids=str)
+def test_a_full_disk_behind_the_output_is_said_and_one_behind_the_progress_is_not(command, flags):
+    line = [sys.executable, *flags, "-m", "faithcheck.cli", *command]
+    with Path("/dev/full").open("w") as full:
+        lost = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+        quiet = subprocess.run(line, stdout=subprocess.PIPE, stderr=full, text=True)
+    assert lost.returncode == 2
+    assert lost.stderr == "faithcheck: cannot write the output: No space left on device\n"
+    assert quiet.returncode == 0
+    assert quiet.stdout
 
 
 @pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.STDOUT}])
