@@ -18,6 +18,9 @@ from faithcheck.reasons import refusal
 from faithcheck.schema_errors import Source, explain, show
 from faithcheck.schema_types import Frozen, Text, Version1
 
+_LARGEST_SEED = 2**63 - 1
+"""Of what every generator of random numbers takes."""
+
 
 class CheckEntry(Frozen):
     """One check of a suite. In YAML: `NAME`, or `{NAME: {gates: {METRIC: GATE}, PARAMETER: VALUE}}`."""
@@ -77,7 +80,7 @@ class Suite(Frozen):
     """Names of tasks, or paths of task files, which are looked for beside the suite first."""
     method: MethodEntry | None = None
     """The extraction method. Optional: --method gives one, and --circuit tests a circuit that exists."""
-    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0)]]
+    seeds: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=0, le=_LARGEST_SEED)]]
     """How many, from 0 on; or which ones."""
     target_loss: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
     """In nats: a circuit is the smallest that reaches this on the validation prompts."""
@@ -104,8 +107,8 @@ class Suite(Frozen):
     def _count_or_list(cls, seeds: Any) -> Any:
         listed = isinstance(seeds, list) and len(seeds) > 0
         numbers, least = (seeds, 0) if listed else ([seeds], 1)
-        if any(type(number) is not int or number < least for number in numbers):
-            allowed = "a whole number of 1 or more, or a list of seeds such as [6, 7, 8]"
+        if any(type(number) is not int or not least <= number <= _LARGEST_SEED for number in numbers):
+            allowed = "a whole number of 1 or more, or a list of seeds such as [6, 7, 8], each below 2^63"
             raise ValueError(f"found {seeds if listed else show(seeds)}; allowed: {allowed}")
         _refuse_repeats(numbers)
         return seeds

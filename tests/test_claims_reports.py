@@ -20,12 +20,6 @@ from faithcheck.report.command import render
 HOSTILE = "<b>&amp;\"' [x](javascript:1) `|` %0A::error::x \x1b[31m \u202e\n::error::line"
 
 
-@pytest.fixture(autouse=True)
-def _no_runner(monkeypatch):
-    for name in ("GITHUB_WORKSPACE", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def outcome(state, text="It is so", name="a", sentence="because", line=3):
     objections = () if state is State.HOLDS else (Objection(sentence, Location("claims/a.yaml", line)),)
     return Outcome(name, "claims/a.yaml", text, state, objections, details="a trace\x1b" * (state is State.CRASHED))

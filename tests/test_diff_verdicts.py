@@ -116,6 +116,19 @@ def test_a_changed_gate_is_named_and_its_verdict_is_no_regression():
     assert found.settings == ["pronoun, sufficiency, gate of loss: <= 0.3 in BASE, <= 0.1 in HEAD"]
 
 
+def test_parameters_of_a_check_that_differ_are_named():
+    def asked(**parameters):
+        tasks = [{"name": "pronoun", "sha256": "p"}]
+        checks = [{"name": "sufficiency", "parameters": parameters}]
+        return result(check(over_seeds(GOOD)), suite={"name": "mine", "tasks": tasks, "checks": checks})
+
+    found = compared(asked(labelings=2, same=1), asked(labelings=3, same=1, added="x"))
+    assert found.settings == [
+        "sufficiency.added: none in BASE, x in HEAD",
+        "sufficiency.labelings: 2 in BASE, 3 in HEAD",
+    ]
+
+
 @pytest.mark.parametrize(("before", "after", "regressions"), [("<= 0.3", "<= 0.4", 1), ("<= 0.3", "<= 0.1", 0)])
 def test_where_a_gate_changed_base_is_judged_by_that_of_head(before, after, regressions):
     def side(gate, losses):

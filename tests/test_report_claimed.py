@@ -12,11 +12,6 @@ from faithcheck.report.command import render
 from faithcheck.report.reading import load_result
 
 
-@pytest.fixture(autouse=True)
-def _no_runner(monkeypatch):
-    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
-
-
 def claim(claimed, found):
     holds = claimed == found
     said = [] if holds else [{"sentence": f"sufficiency: {claimed} was claimed, {found} found", "line": 9}]

@@ -20,12 +20,6 @@ from faithcheck.report.formats import FORMATS
 STARTS = {"terminal": "Verdicts", "markdown": "## faithcheck", "junit": "<?xml", "github": "::error"}
 
 
-@pytest.fixture(autouse=True)
-def _no_runner(monkeypatch):
-    for name in ("GITHUB_ACTIONS", "GITHUB_WORKSPACE", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def result(tmp_path):
     """Every verdict, with evidence, in the folder `run`."""

@@ -34,12 +34,6 @@ def asked(lines, file="suites/mine.yaml"):
     return {"file": file, "checks": [{"name": "sufficiency", "gates": {"loss": "<= 0.2"}, "lines": lines}]}
 
 
-@pytest.fixture(autouse=True)
-def _no_runner(monkeypatch):
-    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-
 @pytest.mark.parametrize(
     ("verdict", "kind"),
     [("FAIL", "error"), ("ERROR", "error"), ("INCONCLUSIVE", "warning"), ("NOT_APPLICABLE", "notice"), ("PASS", None)],

@@ -62,13 +62,6 @@ class Interrupts(Hostile):
 REPORTS = [f"--report={form}" for form in ("markdown", "junit", "github")]
 
 
-@pytest.fixture(autouse=True)
-def _no_runner(monkeypatch):
-    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Runs the suite with a check in place, into the folder `out`; the exit code."""

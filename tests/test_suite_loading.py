@@ -102,6 +102,8 @@ _BAD: list[tuple[str, str, int, str]] = [
     ("seeds: 6", "seeds: 0", 5, "seeds: found 0; allowed: a whole number of 1 or more, or a list of seeds such as"),
     ("seeds: 6", "seeds: []", 5, "seeds: found a list (empty); allowed: a whole number of 1 or more, or a list"),
     ("seeds: 6", "seeds: [1, -1]", 5, "seeds: found [1, -1]; allowed: a whole number of 1 or more, or a list"),
+    ("seeds: 6", f"seeds: [1, {2**63}]", 5, f"seeds: found [1, {2**63}]; allowed: a whole number of 1 or more, or a"),
+    ("seeds: 6", f"seeds: {2**63}", 5, f"seeds: found {2**63}; allowed: a whole number of 1 or more, or a list"),
     ("seeds: 6", "seeds: [1, x]", 5, "seeds: found [1, 'x']; allowed: a whole number of 1 or more, or a list"),
     ("seeds: 6", "seeds: [2, 3, 2]", 5, "seeds: 2 is listed twice"),
     ("seeds: 6", "seeds:", 5, "seeds: found nothing; allowed: a whole number"),

@@ -12,7 +12,7 @@ _SUITE = ("target_loss", "ablation", "norms", "loss")
 
 
 def differences(base: Run, head: Run) -> list[str]:
-    """One sentence each: model, method and its parameters, suite, gates, prompts of tasks, versions."""
+    """One sentence each: model, method, suite, checks, their parameters and gates, prompts of tasks, versions."""
     one, other = base.loaded.data, head.loaded.data
     found = [*_named("model", one.model.name, other.model.name)]
     if one.model.fingerprint != other.model.fingerprint and not found:
@@ -21,7 +21,7 @@ def differences(base: Run, head: Run) -> list[str]:
     found += [text for key in _SUITE for text in _named(key, getattr(one.suite, key), getattr(other.suite, key))]
     machines = one.environment, other.environment
     found += [text for key in _ENVIRONMENT for text in _named(key, *(machine.get(key) for machine in machines))]
-    return [*found, *_prompts(base, head), *_gates(base, head)]
+    return [*found, *_prompts(base, head), *_checks(base, head), *_gates(base, head)]
 
 
 def _named(what: str, base: Any, head: Any) -> list[str]:
@@ -37,9 +37,19 @@ def _method(base: Run, head: Run) -> Iterator[str]:
     names = [side.name if side else None for side in (one, other)]
     yield from _named("method", *names)
     if one and other and names[0] == names[1]:
-        parameters: tuple[Mapping[str, Any], ...] = (one.parameters, other.parameters)
-        for key in sorted({*parameters[0], *parameters[1]}):
-            yield from _named(f"method.{key}", *(side.get(key) for side in parameters))
+        yield from _parameters("method", one.parameters, other.parameters)
+
+
+def _checks(base: Run, head: Run) -> Iterator[str]:
+    after = {check.name: check.parameters for check in head.loaded.data.suite.checks}
+    for check in base.loaded.data.suite.checks:
+        if check.name in after:
+            yield from _parameters(check.name, check.parameters, after[check.name])
+
+
+def _parameters(of: str, base: Mapping[str, Any], head: Mapping[str, Any]) -> Iterator[str]:
+    for key in sorted({*base, *head}):
+        yield from _named(f"{of}.{key}", base.get(key), head.get(key))
 
 
 def _prompts(base: Run, head: Run) -> Iterator[str]:
