@@ -15,7 +15,7 @@ from faithcheck.events import Event
 from faithcheck.loading import resolve_device
 from faithcheck.plain_errors import plain_errors
 from faithcheck.resolve import Resolved, resolve
-from faithcheck.result import Result
+from faithcheck.result import Result, refuse_replaced
 from faithcheck.suite import LoadedSuite, load_suite
 
 
@@ -54,7 +54,10 @@ def run_suite(
             device=resolve_device(device),
         )
     command = _command(str(suite), overrides, {"--method": method, "--model": model, "--circuit": circuit}, device)
-    return run_resolved(run, Path(out) if out is not None else default_out(run), command, on_event)
+    folder = Path(out) if out is not None else default_out(run)
+    if circuit is not None:
+        refuse_replaced(Path(circuit), folder)
+    return run_resolved(run, folder, command, on_event)
 
 
 def run_resolved(

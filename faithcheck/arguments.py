@@ -12,7 +12,7 @@ EXIT_CODES = """\
 exit codes:
   0    all gates passed
   1    a gate failed, or a claim does not hold
-  2    bad suite, claim, argument or reference
+  2    bad suite, claim, argument or reference; or the output could not be written
   3    a check or plugin raised
   4    nothing failed, but something was inconclusive or nothing was applicable
   130  interrupted; what was finished is kept"""

@@ -15,8 +15,12 @@ from faithcheck.text import visible
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    with readers_may_leave():
-        return _main(argv)
+    with readers_may_leave() as lost:
+        code = _main(argv)
+        print(end="", flush=True)  # noqa: T201  where there is no standard output too
+        if lost:
+            print(f"faithcheck: cannot write the output: {lost[0].strerror}", file=sys.stderr)  # noqa: T201
+        return code or (2 if lost else 0)
 
 
 def _main(argv: Sequence[str] | None) -> int:
@@ -26,9 +30,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names and sentences may have what the terminal's encoding has not
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = int(args.command(args))
-        print(end="", flush=True)  # noqa: T201  what it cannot write is its failure too
-        return code
+        return int(args.command(args))
     except UserError as error:
         print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
         return 2

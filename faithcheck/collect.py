@@ -23,7 +23,7 @@ class Collector:
     """Handles the events of one run that writes to `out`."""
 
     def __init__(self, run: Resolved, out: Path, command: str = ""):
-        prepare(out, given=run.circuit is not None)
+        prepare(out)
         method = None
         if run.method is not None:
             method = {"name": run.method.ref, "parameters": dict(run.method.parameters)}

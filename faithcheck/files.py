@@ -34,11 +34,11 @@ def file_name(name: str) -> str:
     return f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file, or leave what was there. Raises OSError."""
     partial = path.with_name(f"{path.name}.partial")
     try:
-        partial.write_bytes(content if isinstance(content, bytes) else content.encode())
+        partial.write_text(text, encoding="utf-8", newline="\n")
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

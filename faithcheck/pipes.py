@@ -8,54 +8,51 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, TextIO
 
-from faithcheck.errors import UserError
-
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_ERROR = 2
-"""The descriptor of standard error."""
-
 
 class _Dropping(io.FileIO):
-    """A file that drops what it cannot write any more.
+    """A file that drops what it cannot write, and collects in `lost` why, unless its reader has gone."""
 
-    Raises UserError once for what was asked for and is lost, which on standard error nothing is.
-    """
-
-    _lost = False
+    def __init__(self, descriptor: int, lost: list[OSError]):
+        super().__init__(descriptor, "w", closefd=False)
+        self._lost = lost
 
     def write(self, data: ReadableBuffer, /) -> int:
+        view, done = memoryview(data).cast("B"), 0
         try:
-            return super().write(data)
+            while done < len(view) and (count := super().write(view[done:])):  # a disk may take a part
+                done += count
         except OSError as error:
-            known = self._lost or isinstance(error, BrokenPipeError) or self.fileno() == _ERROR
-            self._lost = True
-            if not known:
-                raise UserError(f"cannot write the output: {error.strerror}") from None
-            return len(memoryview(data))
+            if not isinstance(error, BrokenPipeError):
+                self._lost.append(error)
+            return len(view)
+        return done
 
 
 @contextmanager
-def readers_may_leave() -> Iterator[None]:
-    """A command goes on where nobody reads it any more: it writes its files, and its exit code is what it would be.
+def readers_may_leave() -> Iterator[list[OSError]]:
+    """A command goes on where nobody reads it any more, or its output finds no room: it writes its files.
 
-    rich ends a command otherwise, with the exit code 1, which says that a gate failed.
+    What could not be written to standard output is in the list, once that is flushed. rich ends a command otherwise,
+    with the exit code 1, which says that a gate failed.
     """
+    lost: list[OSError] = []
     with ExitStack() as stack:
-        stack.enter_context(redirect_stdout(stack.enter_context(_kept_open(sys.stdout))))
-        stack.enter_context(redirect_stderr(stack.enter_context(_kept_open(sys.stderr))))
-        yield
+        stack.enter_context(redirect_stdout(stack.enter_context(_kept_open(sys.stdout, lost))))
+        stack.enter_context(redirect_stderr(stack.enter_context(_kept_open(sys.stderr, []))))
+        yield lost
 
 
 @contextmanager
-def _kept_open(stream: TextIO) -> Iterator[TextIO]:
-    """A stream that writes to a closed pipe as if it were open; what is no plain file, or not there, as it is."""
+def _kept_open(stream: TextIO, lost: list[OSError]) -> Iterator[TextIO]:
+    """A stream that goes on where it cannot write; what is no plain file, or not there, as it is."""
     if type(stream) is not io.TextIOWrapper or not isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO):
         yield stream
         return
     stream.flush()
-    file = _Dropping(stream.fileno(), "w", closefd=False)
+    file = _Dropping(stream.fileno(), lost)
     patient = io.TextIOWrapper(
         file if stream.write_through else io.BufferedWriter(file),  # write_through: PYTHONUNBUFFERED
         encoding=stream.encoding,

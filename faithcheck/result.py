@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faithcheck.errors import UserError
 from faithcheck.files import cannot_write, file_name, make_folder, write_whole
 from faithcheck.report.formats import FILES as REPORT_FILES
 from faithcheck.result_schema import SCHEMA
@@ -75,26 +76,31 @@ class Result:
         return path
 
 
-def prepare(out: Path, *, given: bool) -> None:
-    """Make the output folder; what an earlier run wrote there is removed, its circuits only where this run is not of a
-    `given` one, which may be among them. Raises UserError where it cannot be made.
-    """
+def prepare(out: Path) -> None:
+    """Make the output folder; what an earlier run wrote there is removed. Raises UserError where it cannot be made."""
     make_folder(out, "results")
     try:
-        for file in _written_before(out, circuits=not given):
+        for file in _written_before(out):
             file.unlink(missing_ok=True)
     except OSError as error:
         raise cannot_write(out, "results", error) from None
 
 
-def _written_before(out: Path, circuits: bool) -> Iterator[Path]:
+def refuse_replaced(circuit: Path, out: Path) -> None:
+    """Raises UserError where `prepare` would remove the file of the circuit that is to be tested."""
+    if any(file.exists() and file.samefile(circuit) for file in _written_before(out)):
+        where = f"{circuit} is of the results in {out}"
+        raise UserError(f"{where}, which this run replaces; give another --out, or a copy of it")
+
+
+def _written_before(out: Path) -> Iterator[Path]:
     """The files that the result.json in a folder names, its reports, and that file; none where it is no result of
     ours."""
     try:
         data = json.loads((out / "result.json").read_text())
         if not str(data["schema"]).startswith("faithcheck.result/"):
             return
-        named = [circuit["file"] for circuit in data["circuits"] if circuits]
+        named = [circuit["file"] for circuit in data["circuits"]]
         named += [check["details"] for check in data["checks"] if "details" in check]
         named += [of["evidence"]["file"] for of in (*data["circuits"], *data["checks"]) if of.get("evidence")]
     except (OSError, ValueError, KeyError, TypeError):

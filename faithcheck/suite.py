@@ -19,7 +19,7 @@ from faithcheck.schema_errors import Source, explain, show
 from faithcheck.schema_types import Frozen, Text, Version1
 
 _LARGEST_SEED = 2**63 - 1
-"""Of what every generator of random numbers takes."""
+"""Of the integers of 64 bits, which generators of random numbers take."""
 
 
 class CheckEntry(Frozen):

@@ -12,14 +12,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from faithcheck.files import write_whole
-
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors and metadata, whole or not at all.
-
-    safetensors itself writes metadata in an order that changes from run to run.
-    """
+    """Write tensors and metadata. safetensors itself writes metadata in an order that changes from run to run."""
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     data = save(own, dict(metadata or {}))
     size = int.from_bytes(data[:8], "little")
@@ -27,7 +22,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     about = header.pop("__metadata__", {})
     text = json.dumps({"__metadata__": dict(sorted(about.items())), **header}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    write_whole(path, len(text).to_bytes(8, "little") + text + data[8 + size :])
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
 
 
 def load_without_code(path: Path) -> Any:

@@ -52,16 +52,18 @@ def made(tmp_path_factory):
     return result, folder / "out" / result["circuits"][0]["file"]
 
 
-@pytest.mark.parametrize("name", ["pronoun-seed0.safetensors", "pronoun-given.safetensors", "mine.safetensors"])
-def test_a_circuit_among_the_results_that_a_run_replaces_stays(made, tmp_path, name):
+def test_a_circuit_that_the_run_would_remove_is_refused_with_all_in_place(made, tmp_path, capsys):
     out = tmp_path / "out"
     shutil.copytree(made[1].parent.parent, out)
-    file = out / "circuits" / name
-    shutil.copy(made[1], file)
-    before = load_circuit(file)
-    _, result = run(write(tmp_path / "again.yaml", tasks="pronoun", checks="layernorm"), out, "--circuit", file)
-    assert load_circuit(file).identity == before.identity == result["circuits"][0]["identity"]
-    assert load_circuit(file).provenance == before.provenance
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    file = out / "circuits" / made[1].name
+    suite = write(tmp_path / "again.yaml", tasks="pronoun", checks="layernorm")
+    assert main(["run", str(suite), "--circuit", str(file), "--out", str(out)]) == 2
+    assert "which this run replaces; give another --out" in " ".join(capsys.readouterr().err.split())
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    shutil.copy(file, out / "circuits" / "mine.safetensors")
+    run(suite, out, "--circuit", out / "circuits" / "mine.safetensors")
+    assert {path.name for path in (out / "circuits").iterdir()} == {"mine.safetensors", "pronoun-given.safetensors"}
 
 
 @pytest.fixture

@@ -37,15 +37,17 @@ def test_a_claim_that_holds_is_exit_code_0_and_its_result_says_so(judged, tmp_pa
     assert result.model.name == "stories-tiny"
 
 
-def test_a_claim_about_a_circuit_among_its_own_results_can_be_tested_again_and_again(judged, tmp_path):
+def test_a_claim_about_a_circuit_that_its_test_would_remove_cannot_be_tested_and_loses_nothing(judged, tmp_path):
     folder = folder_of(tmp_path, true=content())
-    own = json.dumps(content(circuit="../out/true/circuits/pronoun-given.safetensors"))
-    slip = "{claim: a slip, verdicts: {}}"
-    codes = [judged(folder=folder)[0]]
-    for text in (own, own, slip, own):
-        (folder / "true.yaml").write_text(text)
-        codes.append(judged(folder=folder)[0])
-    assert codes == [0, 0, 0, 2, 0]
+    assert judged(folder=folder)[0] == 0
+    own = content(circuit="../out/true/circuits/pronoun-given.safetensors")
+    (folder / "true.yaml").write_text(json.dumps(own))
+    out = tmp_path / "out"
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    code, said = judged("--report", "html", folder=folder)
+    assert code == 2
+    assert "pronoun-given.safetensors is of the results in" in said
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_only_claimed_checks_run_and_sufficiency_which_always_does(judged, tmp_path):

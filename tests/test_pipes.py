@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,48 @@ def test_a_full_disk_behind_the_output_is_said_and_one_behind_the_progress_is_no
     assert lost.stderr == "faithcheck: cannot write the output: No space left on device\n"
     assert quiet.returncode == 0
     assert quiet.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("flags", [[], ["-u"]], ids=str)
+@pytest.mark.parametrize(("raised", "code", "said"), [("UserError('bad')", 2, "bad"), ("ValueError()", 3, "crashed")])
+def test_a_full_disk_behind_the_output_changes_no_other_exit_code(flags, raised, code, said):
+    program = f"""
+import sys
+from faithcheck import cli
+from faithcheck.errors import UserError
+
+def command(args):
+    print("a line")
+    raise {raised}
+
+cli.parser = lambda: type("Parser", (), {{"parse_args": lambda *_: type("Args", (), {{"command": command}})}})()
+sys.exit(cli.main([]))
+"""
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run([sys.executable, *flags, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert found.returncode == code
+    assert found.stderr.startswith(f"faithcheck: {said}")
+    assert found.stderr.endswith("faithcheck: cannot write the output: No space left on device\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of the size of files")
+@pytest.mark.parametrize("flags", [[], ["-u"]], ids=str)
+def test_output_that_finds_room_for_a_part_is_not_taken_for_whole(tmp_path, flags):
+    command = shlex.join([sys.executable, *flags, "-m", "faithcheck.cli", "schema", "result"])
+    line = f"ulimit -f 1; {command} > {shlex.quote(str(tmp_path / 'part'))}"
+    found = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True)
+    assert found.returncode == 2
+    assert found.stderr == "faithcheck: cannot write the output: File too large\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+@pytest.mark.parametrize("flags", [[], ["-u"]], ids=str)
+def test_help_for_a_full_disk_is_no_crash(flags):
+    with Path("/dev/full").open("w") as full:
+        line = [sys.executable, *flags, "-m", "faithcheck.cli", "--help"]
+        found = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (found.returncode, found.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.STDOUT}])

@@ -41,8 +41,8 @@ def write_reports(outcomes: Sequence[Outcome], out: Path, forms: Iterable[str]) 
         elif form == "junit":
             _write(out / FILES[form], junit(outcomes))
         else:
-            folders = [out / outcome.name for outcome in outcomes]
-            for folder in folders:
+            tested = (outcome for outcome in outcomes if outcome.state is not State.UNTESTABLE)
+            for folder in (out / outcome.name for outcome in tested):
                 if (folder / "result.json").is_file():
                     command.write_reports(folder, [form])
 

@@ -15,7 +15,7 @@ from faithcheck.claims.references import circuit_file, suite_of
 from faithcheck.errors import Location, UserError
 from faithcheck.plain_errors import plain_errors
 from faithcheck.plugins import BrokenPlugin
-from faithcheck.result import Result, prepare
+from faithcheck.result import Result, prepare, refuse_replaced
 from faithcheck.task import load_task_file
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 
 
 def retest(name: str, file: Path, device: str, out: Path, on_event: Callable[[Event], None]) -> Outcome:
-    """Test the claim in `file` again; what its run writes goes to the folder `out`, and what lay there is removed.
+    """Test the claim in `file` again; what its run writes goes to the folder `out`, as `begin` leaves it.
 
     What keeps it from being tested is in the outcome too. On KeyboardInterrupt what was finished is kept in `out`.
     """
     text = ""
     try:
-        prepare(out, given=True)
-        claim = load_claim(file)
+        claim = begin(file, out)
         text = claim.claim.claim
         found = _tested(claim, device, out, on_event)
     except UserError as error:
@@ -45,6 +44,24 @@ def retest(name: str, file: Path, device: str, out: Path, on_event: Callable[[Ev
     if any(objection.crashed for objection in found):
         state = State.CRASHED
     return Outcome(name, file, text, state, tuple(found))
+
+
+def begin(file: Path, out: Path) -> LoadedClaim:
+    """The claim in `file`, once what an earlier test left in the folder `out` is removed.
+
+    Raises UserError where either cannot be done, and, with all left in place, where the claim's circuit would be gone.
+    """
+    try:
+        claim = load_claim(file)
+    except UserError:
+        prepare(out)
+        raise
+    circuit = file.parent / claim.claim.circuit
+    if circuit.is_file():
+        with claim.located("circuit"):
+            refuse_replaced(circuit, out)
+    prepare(out)
+    return claim
 
 
 def _tested(claim: LoadedClaim, device: str, out: Path, on_event: Callable[[Event], None]) -> list[Objection]:

@@ -13,6 +13,7 @@ import pytest
 
 from faithcheck.claims.claim import load_claim
 from faithcheck.claims.outcome import State
+from faithcheck.claims.retest import begin
 from faithcheck.errors import UserError
 from faithcheck.in_pytest.items import fail
 from faithcheck.in_pytest.process import why
@@ -20,7 +21,6 @@ from faithcheck.in_pytest.sharing import LOG, forget, session_of
 from faithcheck.in_pytest.wording import one_line
 from faithcheck.report.formats import FILES
 from faithcheck.report.reading import load_result
-from faithcheck.result import prepare
 from faithcheck.text import visible
 
 
@@ -75,7 +75,7 @@ class ClaimItem(pytest.Item):
         folder = session.folder(self.path)
         out = folder / self.path.stem
         with session.locked(folder) as lock:
-            prepare(out, given=True)
+            begin(Path(os.path.relpath(self.path)), out)
             forget(folder / FILES["junit"])
             code = session.perform(folder, [*words, "--report", "junit"], lock)
             state, said = _outcome(code, folder, out)

@@ -109,7 +109,7 @@ class Session:
     def _failure(self, folder: Path, arguments: Sequence[str], lock: int) -> str | None:
         """Run it; why there is no result, or None. An exit code that is not that of the result says that something
         went wrong that the result does not know of."""
-        prepare(folder, given=False)
+        prepare(folder)
         code = self.perform(folder, arguments, lock)
         try:
             found = load_result(folder).data
