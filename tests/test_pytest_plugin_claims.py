@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from claiming import content, folder_of
+from diffing import circuit
 from plugin_projects import outcomes, run_pytest
 from plugin_suites import SUITE
 
@@ -129,6 +130,20 @@ def test_what_a_run_leaves_must_agree_and_what_an_earlier_one_left_counts_for_no
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*what it printed"])
+
+
+def test_a_claim_about_a_circuit_that_its_test_would_remove_is_an_error_and_loses_nothing(pytester, faked):
+    file = Path("faithcheck-results/pytest/claims/a.yaml/a/circuits/x.safetensors")
+    faked.result = {**RESULT, "circuits": [circuit("pronoun", None) | {"file": "circuits/x.safetensors"}]}
+    pytester.runpytest().assert_outcomes(passed=1)
+    (pytester.path / file).parent.mkdir()
+    (pytester.path / file).write_text("precious")
+    (pytester.path / "claims" / "a.yaml").write_text(CLAIM.replace("a.safetensors", f"../{file}"))
+    result = pytester.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["claims/a.yaml:3: circuit: *is of the results in*which this run replaces*"])
+    assert len(faked.asked) == 1
+    assert (pytester.path / file).read_text() == "precious"
 
 
 @pytest.mark.parametrize(("args", "expected"), [(["-m", "faithcheck(claim='a')"], 1), (["-m", "not faithcheck"], 0)])
