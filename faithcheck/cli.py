@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from faithcheck.arguments import parser
 from faithcheck.errors import UserError
 from faithcheck.pipes import readers_may_leave
-from faithcheck.text import visible
+from faithcheck.text import complain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _main(argv)
         print(end="", flush=True)  # noqa: T201  where there is no standard output too
         if lost:
-            print(f"faithcheck: cannot write the output: {lost[0].strerror}", file=sys.stderr)  # noqa: T201
+            complain(f"cannot write the output: {lost[0].strerror}")
         return code or (2 if lost else 0)
 
 
@@ -32,16 +32,16 @@ def _main(argv: Sequence[str] | None) -> int:
     try:
         return int(args.command(args))
     except UserError as error:
-        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
+        complain(error)
         return 2
     except BrokenPlugin as error:
-        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
+        complain(error)
         return 3
     except KeyboardInterrupt as stop:
-        print(visible(f"faithcheck: interrupted{f'; {stop}' if str(stop) else ''}"), file=sys.stderr)  # noqa: T201
+        complain(f"interrupted{f'; {stop}' if str(stop) else ''}")
         return 130
     except BaseException:  # whatever a plugin raises, its own exit code is none of ours
-        print(visible(f"faithcheck: crashed\n{traceback.format_exc()}"), file=sys.stderr)  # noqa: T201
+        complain(f"crashed\n{traceback.format_exc()}")
         return 3
 
 

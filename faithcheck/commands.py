@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from faithcheck.errors import Interrupted, UserError
-from faithcheck.text import visible
+from faithcheck.text import complain
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +56,7 @@ def _reports_of_interrupted(out: Path, args: argparse.Namespace) -> None:
     try:
         write_reports(out, args.reports, args.allow_inconclusive)
     except UserError as error:
-        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
+        complain(error)
 
 
 def report(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from faithcheck.building import build_plugin
 from faithcheck.check import CircuitCheck, MethodCheck
-from faithcheck.errors import UserError, did_you_mean
+from faithcheck.errors import Location, UserError, did_you_mean
 from faithcheck.gates import Gate
 from faithcheck.loading import find_model
 from faithcheck.method import Method
@@ -62,9 +62,11 @@ def check_references(loaded: LoadedSuite) -> References:
     parameter, or a gate that cannot be read. Raises BrokenPlugin where a plugin cannot be imported or built.
     """
     tasks = [_task(loaded, i, ref) for i, ref in enumerate(loaded.suite.tasks)]
-    _refuse_repeats(loaded, [task.name for task in tasks])
+    _refuse_repeats("tasks", [task.name for task in tasks], lambda i: loaded.location("tasks", i))
     checks = [_check(loaded, entry) for entry in loaded.suite.checks]
-    _refuse_one_name(loaded, [resolved.check.name for resolved in checks])
+    written = [entry.name for entry in loaded.suite.checks]
+    names = [resolved.check.name for resolved in checks]
+    _refuse_repeats("checks", names, lambda i: loaded.location("checks", written[i], key=True))
     _find_model(loaded)
     return References(tasks, checks, _method(loaded))
 
@@ -105,19 +107,12 @@ def _find_model(loaded: LoadedSuite) -> None:
         find_model(loaded.suite.model)
 
 
-def _refuse_repeats(loaded: LoadedSuite, names: list[str]) -> None:
-    """Two tasks of one name would write the same files."""
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            raise UserError(f"two tasks are called {name!r}", loaded.location("tasks", place))
-
-
-def _refuse_one_name(loaded: LoadedSuite, names: list[str]) -> None:
-    """Two checks may be written in two ways and call themselves the same: their findings could not be told apart."""
-    for place, name in enumerate(names):
-        if name in names[:place]:
-            written = loaded.suite.checks[place].name
-            raise UserError(f"two checks are called {name!r}", loaded.location("checks", written, key=True))
+def _refuse_repeats(what: str, names: Sequence[str], place: Callable[[int], Location]) -> None:
+    """Tasks of one name would write the same files; checks, which may be written in two ways and call themselves the
+    same, could not be told apart. place: where the one with that number stands."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise UserError(f"two {what} are called {name!r}", place(number))
 
 
 def _task(loaded: LoadedSuite, index: int, ref: str) -> Task:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from faithcheck.ablation import Ablation
 from faithcheck.baselines import measured
 from faithcheck.bench import Bench
-from faithcheck.bundled import bundled_dir
 from faithcheck.circuit import Circuit, Norms
 from faithcheck.errors import UserError, did_you_mean
 from faithcheck.loading import load_model
@@ -18,6 +17,7 @@ from faithcheck.model import Model
 from faithcheck.plugins import BrokenPlugin
 from faithcheck.references import ResolvedCheck, ResolvedMethod, build_method, check_references
 from faithcheck.suite import LoadedSuite
+from faithcheck.suite_data import suite_data
 from faithcheck.task import Task
 
 
@@ -70,42 +70,9 @@ def resolve(
         benches.append(_bench(Bench(model, task, suite.loss or task.loss, suite.target_loss, ablation, norms)))
         if ablation.kind == "mean":
             ablation = benches[0].ablation  # the means are the model's, whatever the task
-    settings = {
-        **suite.model_dump(mode="json", exclude={"method"}),
-        "model": model_ref or suite.model,
-        "ablation": ablation.kind,
-        "norms": norms,
-        "file": _file(loaded),
-        "tasks": [{"name": bench.task.name, "sha256": bench.task.fingerprint} for bench in benches],
-        "checks": [
-            {
-                "name": c.check.name,
-                "scope": c.check.scope,
-                "parameters": dict(c.parameters),
-                "gates": {metric: gate.text for metric, gate in c.gates.items()},
-                "lines": _lines(loaded, entry.name, c.check.gates),
-            }
-            for entry, c in zip(suite.checks, checks, strict=True)
-        ],
-    }
-    seeds = suite.seed_numbers
-    return Resolved(model, benches, method, checks, seeds, device, suite.time_limit, circuit, settings)
-
-
-def _file(loaded: LoadedSuite) -> str | None:
-    """The suite's file as it was given; None for a bundled one."""
-    bundled = loaded.path.is_absolute() and loaded.path.is_relative_to(bundled_dir())
-    return None if bundled else loaded.path.as_posix()
-
-
-def _lines(loaded: LoadedSuite, name: str, gates: Iterable[str]) -> dict[str, int]:
-    """The line of the suite's file where a check (key ""), by its name there, and each of its gates stand; none for
-    what `--set` gave."""
-    places = {"": loaded.location("checks", name, key=True)}
-    places |= {metric: loaded.location("checks", name, "gates", metric, key=True) for metric in gates}
-    return {
-        what: place.line for what, place in places.items() if place.file == str(loaded.path) and place.line is not None
-    }
+    model_ref = model_ref or suite.model
+    settings = suite_data(loaded, benches, checks, model=model_ref, ablation=ablation.kind, norms=norms)
+    return Resolved(model, benches, method, checks, suite.seed_numbers, device, suite.time_limit, circuit, settings)
 
 
 def _bench(bench: Bench) -> Bench:

@@ -14,7 +14,7 @@ from faithcheck.errors import UserError
 from faithcheck.files import cannot_write, file_name, make_folder, write_whole
 from faithcheck.report.formats import FILES as REPORT_FILES
 from faithcheck.result_schema import SCHEMA
-from faithcheck.verdict import Verdict, exit_code, worst
+from faithcheck.verdict import Verdict, exit_code, of_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,8 +45,7 @@ class Result:
     @property
     def verdict(self) -> Verdict:
         """The worst of the checks; an interrupted run is INCONCLUSIVE at best."""
-        verdicts = [Verdict(check["verdict"]) for check in self.checks]
-        return worst([*verdicts, Verdict.INCONCLUSIVE] if self.interrupted else verdicts)
+        return of_run((Verdict(check["verdict"]) for check in self.checks), self.interrupted)
 
     def exit_code(self, allow_inconclusive: bool = False) -> int:
         return exit_code(self.verdict, self.interrupted, allow_inconclusive)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from faithcheck.verdict import Verdict, worst
+from faithcheck.verdict import Verdict, of_run
 
 SCHEMA = "faithcheck.result/1"
 
@@ -290,6 +290,17 @@ class ResultData(_Part):
     claim: ClaimData | None = None
     """The claim that the run tested again, if any."""
 
+    def circuits_of(self, task: str) -> list[CircuitResult]:
+        """In the order of seeds."""
+        return [circuit for circuit in self.circuits if circuit.task == task]
+
+    def checks_of(self, task: str) -> list[CheckResult]:
+        return [check for check in self.checks if check.task == task]
+
+    def prompts_of(self, task: str) -> list[ShownPrompt]:
+        """Those that evidence shows."""
+        return next((shown.prompts for shown in self.tasks if shown.name == task), [])
+
     @model_validator(mode="after")
     def _one_answer_a_question(self) -> Self:
         asked = [(check.check, check.task) for check in self.checks]
@@ -311,8 +322,7 @@ class ResultData(_Part):
     @model_validator(mode="after")
     def _worst_of_its_checks(self) -> Self:
         """Or a report could be green above a check that failed."""
-        verdicts = [Verdict(check.verdict) for check in self.checks]
-        found = worst([*verdicts, Verdict.INCONCLUSIVE] if self.interrupted else verdicts)
+        found = of_run((Verdict(check.verdict) for check in self.checks), self.interrupted)
         if self.verdict != found:
             raise ValueError(f"the verdict {self.verdict} is not that of the checks, {found}")
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def visible(text: str) -> str:
     """Text from outside, control characters but for line ends as `\\x1b` and the like: none may reach a terminal."""
@@ -13,6 +15,11 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """`visible`, with line ends as `\\n` too: for names, titles and sentences, whose line ends would break a layout."""
     return visible(text).replace("\n", "\\n")
+
+
+def complain(what: object) -> None:
+    """Print on standard error what is wrong, as all commands do."""
+    print(visible(f"faithcheck: {what}"), file=sys.stderr)  # noqa: T201
 
 
 def counted(number: int, what: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from faithcheck.plugins import BrokenPlugin
 from faithcheck.references import check_references
 from faithcheck.suite import load_suite
 from faithcheck.task import load_task_file
-from faithcheck.text import counted, visible
+from faithcheck.text import complain, counted, visible
 
 
 def validate(refs: Sequence[str]) -> int:
@@ -38,7 +37,7 @@ def _checked(ref: str, kind: Kind | None) -> int:
     try:
         print(visible(_CHECKS.get(kind or "suite", _suite)(ref)))  # noqa: T201
     except (UserError, BrokenPlugin) as error:
-        print(visible(f"faithcheck: {error}"), file=sys.stderr)  # noqa: T201
+        complain(error)
         return 2 if isinstance(error, UserError) else 3
     return 0
 

@@ -31,6 +31,11 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return next((v for v in WORST_FIRST if v in seen), Verdict.NOT_APPLICABLE)
 
 
+def of_run(verdicts: Iterable[Verdict], interrupted: bool) -> Verdict:
+    """Of a run, by its checks: one that was interrupted is INCONCLUSIVE at best."""
+    return worst([*verdicts, Verdict.INCONCLUSIVE] if interrupted else verdicts)
+
+
 def exit_code(verdict: Verdict, interrupted: bool = False, allow_inconclusive: bool = False) -> int:
     """Of a run: 0 all gates passed, 1 a gate failed, 3 something crashed, 4 inconclusive or nothing applicable, 130
     interrupted."""

@@ -110,7 +110,7 @@ def test_the_empty_circuit_and_infinite_losses_are_left_out_of_curves():
     curve = Curve(np.array([[0, 9.0], [5, np.inf], [3, 2.0], [1, 4.0]]), "task")
     assert curve.known() == [(1, 4.0), (3, 2.0)]
     with pytest.raises(ValueError, match="no evaluated size"):
-        Frame.around([Curve(np.zeros((1, 2)), "task")], [0.1], 300, 200)
+        Frame.around([Curve(np.zeros((1, 2)), "task")], 0.1, 300, 200)
 
 
 def finding(folder, check):

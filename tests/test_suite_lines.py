@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from faithcheck.references import check_references
-from faithcheck.resolve import _lines
 from faithcheck.suite import load_suite
+from faithcheck.suite_data import _lines
 
 HEAD = """\
 faithcheck: 1

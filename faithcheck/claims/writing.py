@@ -14,7 +14,7 @@ from faithcheck.claims.asked import asked_of, depends_on_method
 from faithcheck.claims.claim import Claimed
 from faithcheck.errors import Location, UserError
 from faithcheck.marked_yaml import parse_value
-from faithcheck.report.reading import LoadedResult, load_result
+from faithcheck.report.reading import LoadedResult, is_inside, load_result
 from faithcheck.result_schema import CircuitResult, ResultData, SuiteData
 from faithcheck.task import find_task
 
@@ -97,7 +97,7 @@ def _from(folder: Path, file: Path) -> str:
 
 def _bytes(loaded: LoadedResult, circuit: CircuitResult) -> bytes:
     file = loaded.folder / circuit.file
-    if Path(circuit.file).is_absolute() or ".." in Path(circuit.file).parts:
+    if not is_inside(circuit.file):
         raise UserError(f"the circuit {circuit.file} is not beside the result", Location(str(loaded.folder)))
     try:
         return file.read_bytes()

@@ -39,7 +39,7 @@ class Run:
         }
 
     def circuits(self, task: str) -> dict[Seed, CircuitResult]:
-        return {circuit.seed: circuit for circuit in self.loaded.data.circuits if circuit.task == task}
+        return {circuit.seed: circuit for circuit in self.loaded.data.circuits_of(task)}
 
     def seeds(self, task: str) -> set[Seed]:
         return set(self.circuits(task))

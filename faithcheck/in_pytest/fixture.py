@@ -44,35 +44,22 @@ class Runs:
         """
         __tracebackhide__ = True
         try:
-            found = self._found(suite, method, model, circuit, settings, seeds, device)
+            session = session_of(self._config)
+            file = _suite_file(suite)
+            words = [_relative(file, session.cwd) if Path(suite).is_file() else str(suite)]
+            options = {
+                "method": method and _moved(method, file.parent, session.cwd),
+                "model": model and _moved(model, file.parent, session.cwd),
+                "circuit": None if circuit is None else _relative(Path(circuit), session.cwd),
+                "seeds": seeds,
+                "device": None if device == "auto" else device,
+            }
+            words += [f"--{name}={value}" for name, value in options.items() if value is not None]
+            words += [f"--set={setting}" for setting in settings]
+            return session.run(session.root / "runs" / f"{file_name(file.stem)}-{stamp(words, file)}", words)
         except (NoResult, UserError) as error:
-            found = visible(str(error))
-        return found if isinstance(found, SharedRun) else _fail(found)
-
-    def _found(
-        self,
-        suite: str | Path,
-        method: str | None,
-        model: str | None,
-        circuit: str | Path | None,
-        settings: Sequence[str],
-        seeds: int | None,
-        device: str,
-    ) -> SharedRun | str:
-        """Raises NoResult or UserError, where `run` fails the test."""
-        session = session_of(self._config)
-        file = _suite_file(suite)
-        words = [_relative(file, session.cwd) if Path(suite).is_file() else str(suite)]
-        options = {
-            "method": method and _moved(method, file.parent, session.cwd),
-            "model": model and _moved(model, file.parent, session.cwd),
-            "circuit": None if circuit is None else _relative(Path(circuit), session.cwd),
-            "seeds": seeds,
-            "device": None if device == "auto" else device,
-        }
-        words += [f"--{name}={value}" for name, value in options.items() if value is not None]
-        words += [f"--set={setting}" for setting in settings]
-        return session.run(session.root / "runs" / f"{file_name(file.stem)}-{stamp(words, file)}", words)
+            said = visible(str(error))
+        _fail(said)
 
     def check(self, run: SharedRun, check: str | None = None, *, task: str | None = None) -> None:
         """Fails the test unless every check of the run is a PASS, or all that is called `check` or on `task`.

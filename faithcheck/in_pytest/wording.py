@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from faithcheck.in_pytest.sharing import SharedRun
+from faithcheck.report.numbers import interval
 from faithcheck.result_schema import CheckResult, MetricEntry
 from faithcheck.text import visible
 
@@ -49,15 +50,4 @@ def _numbers(finding: CheckResult) -> str:
 def _row(metric: MetricEntry) -> tuple[str, ...]:
     name = metric.name if metric.on is None else f"{metric.name} ({metric.on})"
     seed = "" if metric.seed is None else f"seed {metric.seed}"
-    return one_line(name), seed, _interval(metric), f"gate {metric.gate}", str(metric.verdict)
-
-
-def _interval(metric: MetricEntry) -> str:
-    """`0.69 [0.68, 0.7]`, or one number where there is no sampling error."""
-    if metric.estimate is None:
-        return "not reached"
-    value = f"{metric.estimate:.3g}"
-    if metric.low == metric.high == metric.estimate:
-        return value
-    low, high = ("unbounded" if bound is None else f"{bound:.3g}" for bound in (metric.low, metric.high))
-    return f"{value} [{low}, {high}]"
+    return one_line(name), seed, interval(metric), f"gate {metric.gate}", str(metric.verdict)

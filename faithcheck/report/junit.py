@@ -40,7 +40,7 @@ def render(loaded: LoadedResult, allow_inconclusive: bool = False) -> str:
 def _task(loaded: LoadedResult, task: str, outcomes: Mapping[str, str]) -> Element:
     """The checks of one task; its time has the extractions of its circuits in it."""
     result = loaded.data
-    checks = [check for check in result.checks if check.task == task]
+    checks = result.checks_of(task)
     name = one_line(f"{result.suite.name}.{task}")
     cases = [_case(loaded, name, check, _outcome(result, check, outcomes)) for check in checks]
     spent = sum(case.seconds for case in result.timing.cases if case.case.startswith(f"{task}: "))

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from faithcheck.report.beside import lost_evidence
 from faithcheck.report.markdown_text import code, plain
-from faithcheck.report.numbers import sizes, span
+from faithcheck.report.numbers import span
 from faithcheck.report.reading import LoadedResult
-from faithcheck.report.tables import gated_metrics, verdict_table
+from faithcheck.report.tables import CIRCUITS, circuit_rows, gated_metrics, verdict_table
 from faithcheck.result_schema import CheckResult, ResultData
 from faithcheck.text import counted
 
@@ -90,13 +90,8 @@ _GATED = ("task", "check", "metric", "gate", "estimate", "verdict")
 
 
 def _circuits(result: ResultData) -> list[str]:
-    rows = []
-    for task in dict.fromkeys(circuit.task for circuit in result.circuits):
-        own = [circuit for circuit in result.circuits if circuit.task == task]
-        reached = f"{sum(circuit.reached for circuit in own)} of {len(own)}"
-        rows.append([code(task), str(len(own)), reached, *sizes(own)])
-    header = ("task", "circuits", "target reached", "nodes", "edges", "validation loss")
-    return ["### Circuits", _table(header, rows)] if rows else []
+    rows = [[code(task), *numbers] for task, *numbers in circuit_rows(result)]
+    return ["### Circuits", _table(CIRCUITS, rows)] if rows else []
 
 
 def _verdict(verdict: str) -> str:

@@ -84,12 +84,17 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"it has {constant}")
 
 
+def is_inside(file: str) -> bool:
+    """Whether a path that a result names stays in its folder."""
+    return not Path(file).is_absolute() and ".." not in Path(file).parts
+
+
 def _read_evidence(folder: Path, named: EvidenceFile) -> Evidence:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     file = folder / named.file
-    if Path(named.file).is_absolute() or ".." in Path(named.file).parts:
+    if not is_inside(named.file):
         raise EvidenceLost(f"the evidence file {named.file} is not beside the result")
     try:
         data = file.read_bytes()

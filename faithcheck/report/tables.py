@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from faithcheck.report.numbers import sizes
 from faithcheck.result_schema import CheckResult, MetricEntry, ResultData, VerdictName
 from faithcheck.verdict import WORST_FIRST, Verdict
 
@@ -15,6 +16,20 @@ def verdict_table(result: ResultData) -> tuple[list[str], list[tuple[str, list[V
     given = {(check.check, check.task): check.verdict for check in result.checks}
     names = dict.fromkeys(check.check for check in result.checks)
     return tasks, [(name, [given.get((name, task)) for task in tasks]) for name in names]
+
+
+CIRCUITS = ("task", "circuits", "target reached", "nodes", "edges", "validation loss")
+"""What stands in a row of `circuit_rows`."""
+
+
+def circuit_rows(result: ResultData) -> list[tuple[str, ...]]:
+    """The circuits of each task together: how many, and from the least to the most of what they have."""
+    rows: list[tuple[str, ...]] = []
+    for task in dict.fromkeys(circuit.task for circuit in result.circuits):
+        own = result.circuits_of(task)
+        reached = f"{sum(circuit.reached for circuit in own)} of {len(own)}"
+        rows.append((task, str(len(own)), reached, *sizes(own)))
+    return rows
 
 
 @dataclass(frozen=True)

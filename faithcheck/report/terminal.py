@@ -7,9 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from faithcheck.report.beside import lost_evidence
-from faithcheck.report.numbers import sizes
 from faithcheck.report.reading import LoadedResult
-from faithcheck.report.tables import verdict_table
+from faithcheck.report.tables import CIRCUITS, circuit_rows, verdict_table
 from faithcheck.result_schema import CheckResult, ClaimData, ResultData
 from faithcheck.text import one_line
 
@@ -70,12 +69,10 @@ def _verdicts_in_rows(result: ResultData) -> Table:
 def _circuits(result: ResultData) -> Table:
     """One row a task: the sizes of its circuits."""
     table = Table(title="Circuits", title_justify="left")
-    for column in ("task", "circuits", "target reached", "nodes", "edges", "validation loss"):
+    for column in CIRCUITS:
         table.add_column(column)
-    for task in dict.fromkeys(circuit.task for circuit in result.circuits):
-        rows = [circuit for circuit in result.circuits if circuit.task == task]
-        reached = sum(circuit.reached for circuit in rows)
-        table.add_row(Text(one_line(task)), str(len(rows)), f"{reached} of {len(rows)}", *sizes(rows))
+    for task, *numbers in circuit_rows(result):
+        table.add_row(Text(one_line(task)), *numbers)
     return table
 
 

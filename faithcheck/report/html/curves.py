@@ -20,7 +20,7 @@ TABLED = 24
 
 @dataclass(frozen=True)
 class Curve:
-    """`points`: float[size, 2 or more], size and loss. `class_` colours it, `name` is written at its end."""
+    """`points`: float[size, 2 or more], size and loss. `class_` colours it, `name` is written beside it."""
 
     points: Any
     class_: str
@@ -42,51 +42,47 @@ def table(curves: Sequence[tuple[str, Curve]], summary: str) -> Markup:
 
 @dataclass(frozen=True)
 class Frame:
-    """What charts of one kind share, so that they can be compared: their size and the range of their axes."""
+    """What charts of one kind share, so that they can be compared: their size, their axes and the target loss."""
 
+    target: float
     width: float
     height: float
     x: svg.Scale
     y: svg.Scale
 
     @classmethod
-    def around(cls, curves: Sequence[Curve], levels: Sequence[float], width: float, height: float) -> Frame:
-        """Axes over all curves and levels. Raises ValueError where there is no point to draw."""
+    def around(cls, curves: Sequence[Curve], target: float, width: float, height: float) -> Frame:
+        """Axes over all curves and the target. Raises ValueError where there is no point to draw."""
         points = [point for curve in curves for point in curve.known()]
         if not points:
             raise ValueError("no evaluated size")
         sizes, losses = zip(*points, strict=True)
-        floor = min([level for level in levels if level > 0] or [0.1]) / 10
+        levels = [target] if target > 0 else []
+        floor = (target if target > 0 else 0.1) / 10
         low, high = svg.log_span([max(value, floor) for value in (*losses, *levels)])
         x = svg.Scale(*svg.log_span(sizes), _LEFT, width - RIGHT, True)
-        return cls(width, height, x, svg.Scale(low, high, height - BOTTOM, TOP, True))
+        return cls(target, width, height, x, svg.Scale(low, high, height - BOTTOM, TOP, True))
 
-    def draw(self, curves: Sequence[Curve], levels: Sequence[Markup], extra: Sequence[Markup], label: str) -> Markup:
+    def draw(self, curves: Sequence[Curve], extra: Sequence[Markup], label: str) -> Markup:
         bottom = self.height - BOTTOM
         parts = svg.x_axis(self.x, bottom, TOP, "nodes kept", 4 if self.width > 300 else 2)
         parts += svg.y_axis(self.y, _LEFT, self.width - RIGHT)
         parts.append(svg.text(_LEFT - 40, 9, "loss, nats", "axis"))
-        parts += levels
+        parts += self._target()
         if any(loss < self.y.low for curve in curves for _, loss in curve.known()):
             parts.append(svg.text(_LEFT + 4, bottom - 4, "on this edge: lower losses", "tick halo"))
         parts += [svg.path([(self.x(a), self.y(b)) for a, b in c.known()], f"curve {c.class_}") for c in curves]
         parts += self._names([curve for curve in curves if curve.name and curve.known()])
         return svg.picture(self.width, self.height, label, [*parts, *extra])
 
-    def level(self, value: float, name: str, class_: str, below: bool) -> Markup:
-        """A named line across."""
-        y = self.y(value)
-        return Markup("").join(
-            [
-                svg.line(_LEFT, y, self.width - RIGHT, y, class_),
-                svg.text(_LEFT + 4, y + (12 if below else -5), name, "gatetext halo"),
-            ]
-        )
-
-    def good_below(self, value: float) -> Markup:
-        y, bottom = self.y(value), self.height - BOTTOM
-        width = self.width - RIGHT - _LEFT
-        return svg.tag("rect", x=_LEFT, y=y, width=width, height=max(bottom - y, 0.0), class_="good")
+    def _target(self) -> list[Markup]:
+        """A named line across, and what lies below it shaded."""
+        y, right, bottom = self.y(self.target), self.width - RIGHT, self.height - BOTTOM
+        return [
+            svg.tag("rect", x=_LEFT, y=y, width=right - _LEFT, height=max(bottom - y, 0.0), class_="good"),
+            svg.line(_LEFT, y, right, y, "target"),
+            svg.text(_LEFT + 4, y + 12, f"target {number(self.target)}", "gatetext halo"),
+        ]
 
     def _names(self, curves: Sequence[Curve]) -> list[Markup]:
         """Beside each curve, a little left of its middle: the first curve's name below it, the second's above."""

@@ -35,7 +35,7 @@ class Finding:
 
     @property
     def circuits(self) -> list[CircuitResult]:
-        return [circuit for circuit in self.data.circuits if circuit.task == self.entry.task]
+        return self.data.circuits_of(self.entry.task)
 
     @property
     def whole(self) -> str:
@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def prompts(self) -> Sequence[ShownPrompt]:
-        return next((task.prompts for task in self.data.tasks if task.name == self.entry.task), [])
+        return self.data.prompts_of(self.entry.task)
 
     def metrics(self, name: str, on: str | None = None) -> list[MetricEntry]:
         return [entry for entry in self.entry.metrics if entry.name == name and entry.on == on]

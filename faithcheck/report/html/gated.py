@@ -18,7 +18,7 @@ from faithcheck.text import visible
 WIDTH, LEFT, RIGHT, TOP = 384.0, 62.0, 70.0, 24.0
 FEW = 24
 """So many circuits have a labelled row each; more are thin rows in order of their estimate."""
-HIGH = 260.0
+_HIGH = 260.0
 """About how high a picture of many rows is."""
 _LOG = 30.0
 """Where the largest value is so many times the smallest, the axis is logarithmic."""
@@ -34,7 +34,7 @@ def gated(
     `whole` is what an entry without a seed is about."""
     other, few = beside or {}, len(entries) <= FEW
     rows = list(entries) if few else sorted(entries, key=_rank)
-    step = 18.0 if few else max(2.4, min(6.0, HIGH / len(rows)))
+    step = row_height(len(rows))
     bottom = TOP + step * len(rows) + 6 + (14 if names else 0)
     gate = gating.parsed(next((entry.gate for entry in entries if entry.gate), None))
     scale = _scale(rows, gate, list(other.values()))
@@ -50,6 +50,11 @@ def gated(
         said = (str(len(rows)), "circuits,", "in order")
         parts += [svg.text(LEFT - 8, TOP + 14 * (1 + at), line, "tick", "end") for at, line in enumerate(said)]
     return figure(svg.picture(WIDTH, bottom + 22, _label(entries), parts), _caption(entries[0]))
+
+
+def row_height(rows: int) -> float:
+    """Of a picture with a row for each circuit."""
+    return 18.0 if rows <= FEW else max(2.4, min(6.0, _HIGH / rows))
 
 
 def _scale(rows: Sequence[MetricEntry], gate: Gate | None, beside: Sequence[float]) -> svg.Scale:

@@ -24,9 +24,7 @@ def draw(finding: Finding) -> Markup:
 
 def _live_losses(finding: Finding) -> dict[int | None, float]:
     """What sufficiency found on the same circuits, where it was asked."""
-    entries = [
-        check for check in finding.data.checks if (check.check, check.task) == ("sufficiency", finding.entry.task)
-    ]
+    entries = [check for check in finding.data.checks_of(finding.entry.task) if check.check == "sufficiency"]
     found = Finding(finding.loaded, entries[0]).values("loss") if entries else {}
     return {seed: value for seed, value in found.items() if value is not None}
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from faithcheck.report.html import gating, svg
 from faithcheck.report.html.figure import figure
 from faithcheck.report.html.finding import Finding
-from faithcheck.report.html.gated import FEW, HIGH
+from faithcheck.report.html.gated import FEW, row_height
 from faithcheck.report.html.words import number, seed_name
 
 WIDTH, LEFT, RIGHT, TOP = 384.0, 62.0, 84.0, 30.0
@@ -19,7 +19,7 @@ def node_counts(finding: Finding, name: str, words: str) -> Markup:
     known = [v for v in (*task.values(), *control.values()) if v]
     factor = _factor(finding)
     asked = [factor * v for v in task.values() if v and factor]
-    seeds, step = list(task), 18.0 if len(task) <= FEW else max(2.4, min(6.0, HIGH / len(task)))
+    seeds, step = list(task), row_height(len(task))
     bottom = TOP + step * len(seeds) + 4
     scale = svg.Scale(*svg.log_span([*known, *asked] or [1.0, 10.0]), LEFT, WIDTH - RIGHT, True)
     parts = svg.x_axis(scale, bottom, TOP, "nodes at the target loss")

@@ -70,9 +70,8 @@ def page_of(loaded: LoadedResult) -> Page:
 
 
 def _task(loaded: LoadedResult, name: str, place: int) -> TaskView:
-    entries = [entry for entry in loaded.data.checks if entry.task == name]
+    entries, circuits = loaded.data.checks_of(name), loaded.data.circuits_of(name)
     checks = [_check(loaded, entry, f"task-{place}-check-{number}") for number, entry in enumerate(entries, 1)]
-    circuits = [circuit for circuit in loaded.data.circuits if circuit.task == name]
     return TaskView(f"task-{place}", name, checks, circuits, _sizes(circuits), viewer.section(loaded, name) or None)
 
 

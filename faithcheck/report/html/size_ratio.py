@@ -37,13 +37,12 @@ def draw(finding: Finding) -> Markup:
 def _curves(finding: Finding, pairs: Mapping[int | None, tuple[Curve, Curve]], name: str, words: str) -> list[Markup]:
     """One picture a seed, all with the same axes."""
     target, control = finding.data.suite.target_loss, finding.values(f"{name}_size")
-    frame = Frame.around([curve for pair in pairs.values() for curve in pair], [target] if target > 0 else [], 284, 210)
-    level = [frame.good_below(target), frame.level(target, f"target {number(target)}", "target", True)]
+    frame = Frame.around([curve for pair in pairs.values() for curve in pair], target, 284, 210)
     figures = []
     for seed, pair in pairs.items():
         said = _said(words, control.get(seed))
         labels = [token(text) for text in finding.evidence.labels.get(under(seed, "labels"), [])]
-        drawn = frame.draw(pair, level, [], f"{seed_name(seed)}: loss over size on the task and on {words}; {said}")
+        drawn = frame.draw(pair, [], f"{seed_name(seed)}: loss over size on the task and on {words}; {said}")
         named = Markup(", labels <q>{}</q> / <q>{}</q>").format(*labels[:2]) if len(labels) >= 2 else ""
         figures.append(figure(drawn, Markup("<b>{}</b>{} <small>{}</small>").format(seed_name(seed), named, said)))
     return figures

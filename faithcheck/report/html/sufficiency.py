@@ -23,8 +23,7 @@ def draw(finding: Finding) -> Markup:
 
 def _curves(finding: Finding, curves: list[Curve]) -> Markup:
     target = finding.data.suite.target_loss
-    frame = Frame.around(curves, [target] if target > 0 else [], 384, 260)
-    levels = [frame.good_below(target), frame.level(target, f"target {number(target)}", "target", True)]
+    frame = Frame.around(curves, target, 384, 260)
     chosen = [c for c in finding.circuits if c.size > 0 and c.loss is not None]
     dots = []
     for circuit in chosen:
@@ -35,7 +34,7 @@ def _curves(finding: Finding, curves: list[Curve]) -> Markup:
     caption = Markup("<b>Loss over size</b> on validation prompts; a line for each circuit; ● the size that was chosen")
     if any(not circuit.reached for circuit in chosen):
         caption += Markup(", × where the target was missed")
-    return figure(frame.draw(curves, levels, dots, label), caption)
+    return figure(frame.draw(curves, dots, label), caption)
 
 
 def _dot(x: float, y: float, title: str) -> Markup:

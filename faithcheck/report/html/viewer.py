@@ -27,10 +27,9 @@ LISTED = 12
 
 def section(loaded: LoadedResult, task: str) -> Markup:
     """The viewer of a task's circuits; empty where it has none."""
-    circuits = [circuit for circuit in loaded.data.circuits if circuit.task == task]
+    circuits, prompts = loaded.data.circuits_of(task), loaded.data.prompts_of(task)
     if not circuits:
         return Markup("")
-    prompts = next((entry.prompts for entry in loaded.data.tasks if entry.name == task), [])
     roles, lost = role_evidence(loaded, task)
     source = Source(loaded, prompts, roles, Room.of(loaded.data))
     shown = [_circuit(source, circuit, [lost] if lost else []) for circuit in circuits]

@@ -26,7 +26,7 @@ _MOST = 1e6
 
 def role_evidence(loaded: LoadedResult, task: str) -> tuple[Evidence | None, str]:
     """The evidence of node_roles on a task, and what to tell where there is none."""
-    found = [entry for entry in loaded.data.checks if entry.task == task and entry.check == "node_roles"]
+    found = [entry for entry in loaded.data.checks_of(task) if entry.check == "node_roles"]
     if not found or found[0].evidence is None:
         return None, "there is no evidence of node_roles, so nodes are shown without importance, correlation and role"
     try:
