@@ -11,6 +11,9 @@ def slots(kept: Tensor) -> tuple[Tensor, Tensor]:
 
     An empty slot names node 0.
     """
+    if len(kept) == 1:
+        index = kept[0].nonzero().T
+        return index, torch.ones_like(index, dtype=torch.bool)
     counts = kept.sum(-1)
     member, node = kept.nonzero(as_tuple=True)
     place = torch.arange(len(node), device=kept.device) - (counts.cumsum(0) - counts)[member]

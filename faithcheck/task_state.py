@@ -47,17 +47,19 @@ class TaskState:
 def behaviour(bench: Bench, model: Model) -> Tensor:
     """The logits of a model on the task's validation prompts, float[1 or 2, prompt, token].
 
-    Also as its restriction to all nodes gives them, which may be computed from other copies of the weights.
+    Also as its restriction to all nodes gives them under masks that are all on: a model may compute these from other
+    copies of its weights.
     """
     prompts = bench.prompts("validation")
-    models = [model]
-    with suppress(Exception):  # a `restrict` that raises is the error of whoever asks for it
-        every = {
-            name: torch.ones(site.size, dtype=torch.bool, device=model.device) for name, site in model.sites.items()
-        }
-        models.append(model.restrict(every, Ablation()))
+    sizes, device = {name: site.size for name, site in model.sites.items()}, model.device
     with torch.no_grad():
-        return torch.cat([m.run(prompts.tokens, positions=prompts.positions).logits for m in models])
+        logits = [model.run(prompts.tokens, positions=prompts.positions).logits]
+        with suppress(Exception):  # a `restrict` that raises is the error of whoever asks for it
+            every = {name: torch.ones(size, dtype=torch.bool, device=device) for name, size in sizes.items()}
+            masks = {name: torch.ones(1, size, dtype=model.dtype, device=device) for name, size in sizes.items()}
+            restricted = model.restrict(every, Ablation())
+            logits.append(restricted.run(prompts.tokens, positions=prompts.positions, masks=masks).logits)
+        return torch.cat(logits)
 
 
 def crash(check: str, task: str, what: str, error: Exception) -> Finding:

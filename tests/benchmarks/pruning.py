@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 import reference
-from faithcheck_circuits.methods.sparse_prune import SparsePrune, _parts
+from faithcheck_circuits.methods.penalties import parts
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
 from faithcheck_circuits.transformer.model import SparseTransformer
 
 from faithcheck import load_task
@@ -44,7 +45,7 @@ class Pruning:
 
     def fitted(self, seed: int) -> PromptSet:
         """The four fifths of the train prompts' frames that sparse_prune trains on."""
-        return _parts(self.problem(seed))[0]
+        return parts(self.problem(seed))[0]
 
     def ours(self, seed: int, steps: int) -> NodeScores:
         return self.ours_at_once([seed], steps)[0]

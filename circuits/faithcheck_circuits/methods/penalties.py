@@ -35,6 +35,8 @@ def parts(problem: Problem) -> tuple[PromptSet, PromptSet]:
 def smallest(problem: Problem, found: Sequence[Mapping[str, Tensor]]) -> int:
     """The place of the scores that reach the target with the fewest nodes on the problem's prompts, else of those of
     the lowest loss."""
+    if len(found) == 1:
+        return 0
     scales = problem.norm_scales()
     cutter = Cutter(problem.model, problem.prompts, problem.loss, problem.target_loss, problem.ablation, scales)
 

@@ -20,14 +20,11 @@ WORTH = 0.9
 
 @dataclass(frozen=True)
 class Queries:
-    """Columns that attend alike: `at` of all queries; `keys` int[key, query], the columns that each sees, the first
-    position first; `leading` if these are the first columns in their order; `seen` bool[member or 1, key, query] where
-    not every query sees all of its keys."""
+    """What each query attends to: `keys` int[query, key], the columns of a prompt's positions in their order, of which
+    it sees the first `count` int[member or 1, query]."""
 
-    at: slice
     keys: Tensor
-    leading: bool
-    seen: Tensor | None = None
+    count: Tensor
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,11 @@ class Answers:
 class Columns:
     """`tokens`: int[member or 1, column]. `place`: int[prompt, pos], the column of each position, ordered by position.
 
-    `widths`: how many columns each position has. `home`: int[column], a position (prompt * positions + pos) of each.
+    `home`: int[column], a position (prompt * positions + pos) of each.
     """
 
     tokens: Tensor
     place: Tensor
-    widths: tuple[int, ...]
     home: Tensor
     needed: Tensor | None
     """bool[prompt, pos], the positions that have a column, where some prompts share columns; else None."""
@@ -64,54 +60,49 @@ class Columns:
     @classmethod
     def together(cls, tokens: Tensor, positions: Tensor | None) -> Columns | None:
         """One column for each prefix of int[1, prompt, pos], up to int[prompt] positions; None where few are shared."""
-        rows, last = tokens[0].numpy(), None if positions is None else positions.numpy()
+        rows = tokens[0].numpy()
         if not rows.size:
             return None
-        place, start, parent = np.zeros(rows.shape, np.int64), 0, np.zeros(len(rows), np.int64)
-        widths, homes = [], []
-        for pos in range(rows.shape[1]):
-            some = np.arange(len(rows)) if last is None else np.flatnonzero(last >= pos)
-            pairs = parent[some] * (int(rows.max()) + 1) + rows[some, pos]
-            _, first, which = np.unique(pairs, return_index=True, return_inverse=True)
-            place[some, pos] = start + which
-            parent[some] = start + which
-            homes.append(some[first] * rows.shape[1] + pos)
-            widths.append(len(first))
-            start += len(first)
-        if start > WORTH * rows.size:
+        length, every = rows.shape[1], np.arange(len(rows))
+        needed = np.ones(rows.shape, bool) if positions is None else np.arange(length) <= positions.numpy()[:, None]
+        beyond = rows.min() - 1
+        rows = np.where(needed, rows, beyond)
+        order = np.lexsort(rows.T[::-1])
+        ordered = rows[order]
+        new = ordered != beyond
+        new[1:] &= np.logical_or.accumulate(ordered[1:] != ordered[:-1], 1)
+        count = new.cumsum(0)
+        widths = count[-1]
+        if widths.sum() > WORTH * rows.size:
             return None
-        if last is not None:  # what is not computed stands for the answer's own column
-            place = np.take_along_axis(place, np.minimum(np.arange(rows.shape[1]), last[:, None]), 1)
-        home = torch.from_numpy(np.concatenate(homes))
-        needed = torch.arange(rows.shape[1]) <= (rows.shape[1] if positions is None else positions[:, None])
-        needed = needed.expand(rows.shape)
-        return cls(tokens.flatten(1)[:, home], torch.from_numpy(place), tuple(widths), home, needed)
+        place = np.empty(rows.shape, np.int64)
+        place[order] = widths.cumsum() - widths + count - 1
+        if positions is not None:  # what is not computed stands for the answer's own column
+            place = np.where(needed, place, place[every, positions.numpy()][:, None])
+        pos, row = new.T.nonzero()
+        home = torch.from_numpy(order[row] * length + pos)
+        return cls(
+            tokens.flatten(1)[:, home],
+            torch.from_numpy(place),
+            home,
+            torch.from_numpy(needed),
+        )
 
     @cached_property
-    def queries(self) -> list[Queries]:
-        """Every column as a query, those of one position together."""
-        if self.needed is None:
-            return _queries_apart(*self.place.shape, self.place.device)
-        found, start = [], 0
-        prompt, length = self.home // self.place.shape[1], self.place.shape[1]
-        for pos, width in enumerate(self.widths[:length]):
-            at = slice(start, start + width)
-            found.append(Queries(at, self.place[prompt[at], : pos + 1].T, False))
-            start += width
-        return found
+    def queries(self) -> Queries:
+        """Every column as a query."""
+        length = self.place.shape[1]
+        return Queries(self.place[self.home // length], (self.home % length + 1)[None])
 
     def answers(self, positions: Tensor) -> Answers:
         """Of int[prompt], or int[member, prompt] where columns are apart."""
         every = torch.arange(len(self.place), device=self.place.device)
-        columns, pos = self.place[every, positions], torch.arange(self.place.shape[1], device=self.place.device)
-        prompt, of_prompt = every, None
+        columns, prompt, of_prompt = self.place[every, positions], every, None
         if self.needed is not None:
             unique, first, which = (torch.from_numpy(part) for part in _unique(columns))
             if len(unique) < len(columns):
                 columns, prompt, of_prompt = unique, first, which
-        seen = pos[:, None] <= torch.atleast_2d(positions)[:, None, prompt]
-        keys = self.place[prompt].T
-        return Answers(columns, Queries(slice(0, len(prompt)), keys, self.needed is None, seen), of_prompt)
+        return Answers(columns, Queries(self.place[prompt], torch.atleast_2d(positions)[:, prompt] + 1), of_prompt)
 
     def gather(self, lever: Tensor) -> Tensor | None:
         """A lever float[member, prompt, pos, ...] as float[member, ..., column], the columns 1 where it is the same at
@@ -137,14 +128,7 @@ def _apart(prompts: int, length: int, device: torch.device) -> Columns:
     with torch.inference_mode(False):
         every = torch.arange(prompts * length, device=device)
         home = every.view(prompts, length).T.flatten()
-        return Columns(every[None, :0], every.view(length, prompts).T, (prompts,) * length, home, None)
-
-
-@lru_cache(maxsize=64)
-def _queries_apart(prompts: int, length: int, device: torch.device) -> list[Queries]:
-    with torch.inference_mode(False):
-        every = torch.arange(prompts * length, device=device).view(length, prompts)
-        return [Queries(slice(p * prompts, (p + 1) * prompts), every[: p + 1], True) for p in range(length)]
+        return Columns(every[None, :0], every.view(length, prompts).T, home, None)
 
 
 def _unique(columns: Tensor) -> tuple[np.ndarray, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
@@ -13,23 +13,26 @@ from torch import Tensor
 class _Made:
     sources: list[Tensor]
     versions: list[int]
-    tensor: Tensor
+    value: Any
 
 
-class Derived:
+T = TypeVar("T")
+
+
+class Derived(Generic[T]):
     """What `make` gives of named tensors, kept until one of them is another tensor or was changed in place.
 
     A change through `.data` or another library's view of the memory cannot be seen.
     """
 
-    def __init__(self, make: Callable[..., Tensor], tensors: Mapping[str, Tensor], *names: str):
+    def __init__(self, make: Callable[..., T], tensors: Mapping[str, Tensor], *names: str):
         self._make, self._tensors, self._names = make, tensors, names
         self._made: _Made | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": None}  # compressed tensors can be neither copied nor pickled
 
-    def get(self) -> Tensor:
+    def get(self) -> T:
         sources = [self._tensors[name] for name in self._names]
         versions = [0 if source.is_inference() else source._version for source in sources]
         made = self._made
@@ -39,4 +42,5 @@ class Derived:
             or any(a is not b for a, b in zip(made.sources, sources, strict=True))
         ):
             made = self._made = _Made(sources, versions, self._make(*sources))
-        return made.tensor
+        value: T = made.value
+        return value

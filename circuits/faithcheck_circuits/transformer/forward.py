@@ -12,7 +12,6 @@ from faithcheck.model import Run
 from faithcheck_circuits.transformer.attention import attend
 from faithcheck_circuits.transformer.columns import Answers, at_columns
 from faithcheck_circuits.transformer.levers import Levers, levers_of
-from faithcheck_circuits.transformer.masked import masked_logits, trains_masks
 from faithcheck_circuits.transformer.network import Network, Stream
 from faithcheck_circuits.transformer.topk import largest
 
@@ -31,14 +30,11 @@ class Pass:
         if name in self._capture:
             self.captured[name] = self.columns.spread(value).contiguous()
 
-    def keep_pattern(self, layer: int, patterns: Sequence[Tensor]) -> None:
-        """As float[member, prompt, head, query, key + 1], 0 at keys that a query does not see."""
-        name, keys = f"{layer}.attn_pattern", self.columns.place.shape[1]
-        if name not in self._capture:
-            return
-        rows = [F.pad(p[:, :, :-1], (0, 0, 0, keys + 1 - p.shape[2])) for p in patterns]
-        whole = torch.cat([torch.cat([r, p[:, :, -1:]], 2) for r, p in zip(rows, patterns, strict=True)], 3)
-        self.captured[name] = self.columns.spread(whole).transpose(2, 3).contiguous()
+    def keep_pattern(self, layer: int, pattern: Tensor) -> None:
+        """As float[member, prompt, head, query, key + 1], of float[member, head, column, key + 1]."""
+        name = f"{layer}.attn_pattern"
+        if name in self._capture:
+            self.captured[name] = self.columns.spread(pattern.movedim(2, -1)).transpose(2, 3).contiguous()
 
     def scale(self, name: str, stream: Stream) -> Tensor:
         """What RMSNorm (Zhang and Sennrich 2019) divides by: sqrt(mean(x^2) + eps), or the given scale."""
@@ -94,8 +90,6 @@ def forward(
     )
     run = Pass(network, levers, capture)
     answers = None if positions is None else levers.columns.answers(positions)
-    if answers is not None and not capture and trains_masks(network, levers, answers):
-        return Run(_finished(run, masked_logits(network, levers, answers, vocab), answers, vocab), {})
     stream = network.stream(levers.columns.tokens)
     for layer in range(network.config.layers):
         stream = _attention(run, layer, stream, answers if narrow and layer == last else None)
@@ -118,9 +112,9 @@ def _attention(run: Pass, layer: int, stream: Stream, answers: Answers | None) -
         source, stream, run.answers = at_columns(source, answers.columns), stream.at(answers.columns), answers
     query = run.at_site(f"{layer}.attn_q", net.compute(f"{layer}.attn_q", source))
     q, k, v = (net.split_heads(f"{layer}.attn_{s}", t) for s, t in (("q", query), ("k", key), ("v", value)))
-    queries = run.columns.queries if answers is None else [answers.queries]
-    mixed, patterns = attend(q, k, v, net.sink(layer), run.columns, queries)
-    run.keep_pattern(layer, patterns)
+    queries = run.columns.queries if answers is None else answers.queries
+    mixed, pattern = attend(q, k, v, net.sink(layer), run.columns, queries)
+    run.keep_pattern(layer, pattern)
     out = run.at_site(f"{layer}.attn_out", net.compute(f"{layer}.attn_out", net.merge_heads(layer, mixed)))
     return net.write(f"{layer}.attn_out", stream, out)
 
@@ -136,12 +130,7 @@ def _logits(run: Pass, stream: Stream, answers: Answers | None, vocab: Tensor | 
     scale = run.scale("ln_f", stream)
     if answers is not None and run.answers is None:
         stream, scale = stream.at(answers.columns), at_columns(scale, answers.columns)
-    logits = run.network.logits(stream, vocab) / scale.transpose(1, 2)
-    return _finished(run, logits, answers, vocab)
-
-
-def _finished(run: Pass, logits: Tensor, answers: Answers | None, vocab: Tensor | None) -> Tensor:
-    """float[member, column, token] with the bigram table added, as prompts have asked for them."""
+    logits = run.network.logits(stream, vocab, scale)
     if run.network.config.bigram:
         tokens = run.columns.tokens if answers is None else at_columns(run.columns.tokens, answers.columns)
         table = run.network.tensors["bigram"][tokens]

@@ -1,173 +1,148 @@
-"""A run of the whole network under hard masks over all nodes: logits, and the gradient of every node's mask.
+"""A run under masks over the nodes of every site: logits, and the gradient of every node's mask; and of one circuit.
 
-This is what mask training does hundreds of times. It costs about what the nodes cost that are on.
+This is what mask training and cutting do hundreds of times. It is compiled, and costs about what the nodes cost that
+are on: of a whole network, and of one restricted to some nodes, which asks for the gradients of these alone.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from faithcheck.model import SITE_KINDS
-from faithcheck_circuits.transformer.attention import SHORT
-from faithcheck_circuits.transformer.columns import Answers, at_columns
-from faithcheck_circuits.transformer.levers import Levers
-from faithcheck_circuits.transformer.masked_attention import Attention
-from faithcheck_circuits.transformer.masked_layers import Mask, Mlp, Norm, Read, Write
-from faithcheck_circuits.transformer.mixing import AtColumns, AtTokens
+from faithcheck_circuits.transformer.kernels import Array
+from faithcheck_circuits.transformer.levers import levers_of
+from faithcheck_circuits.transformer.masked_run import MaskedMember, MaskedPrompts
 from faithcheck_circuits.transformer.network import Network
 
-KINDS, PAIRS = 16, 1 << 18
-"""In the first layer's attention columns that read the same are computed as one, where there are at most so many kinds
-of them per position, and so many pairs of a kind and a column."""
+ByName = Mapping[str, Tensor]
 
 
-def trains_masks(network: Network, levers: Levers, answers: Answers) -> bool:
-    """Whether what is asked for are gradients of masks over the nodes of every site, of a frozen network on a CPU; with
-    given norm scales or without."""
-    sites = {f"{layer}.{kind}" for layer in range(network.config.layers) for kind in SITE_KINDS}
-    length = levers.columns.place.shape[1]
-    return (
-        network.is_whole
-        and torch.is_grad_enabled()
-        and any(mask.requires_grad for mask in levers.masks.values())
-        and levers.columns.tokens.device.type == "cpu"
-        and levers.hard == sites
-        and not levers.baselines
-        and network.config.activation_topk is None
-        and network.is_frozen
-        and (length <= SHORT or levers.columns.needed is not None)
-        and not any(scale.requires_grad for scale in levers.norm_scales.values())
-        and len(levers.columns.tokens) == answers.columns.dim() == 1
-    )
+def masked_logits(
+    network: Network,
+    tokens: Tensor,
+    positions: Tensor,
+    vocab: Tensor | None,
+    masks: ByName,
+    norm_scales: ByName,
+    keep: ByName | None = None,
+) -> Tensor:
+    """float[member, prompt, token], with gradients of the masks, one of each site. Arguments as of `Model.run`; with
+    `keep`, {site: bool[member, node]}, the other nodes are off and masks are over the kept ones, in the order of
+    `faithcheck.slots`.
+    """
+    run = _Run(network, tokens, positions, vocab, list(masks), norm_scales, keep)
+    return cast(Tensor, _Masked.apply(run, *masks.values()))
 
 
-def masked_logits(network: Network, levers: Levers, answers: Answers, vocab: Tensor | None) -> Tensor:
-    """float[member, query, token], with gradients of the masks."""
-    sites = list(levers.masks)
-    return _Masked.apply(_MaskedRun(network, levers, answers, vocab), sites, *levers.masks.values())
+def circuit_logits(
+    network: Network, tokens: Tensor, positions: Tensor, vocab: Tensor | None, norm_scales: ByName, keep: ByName
+) -> Tensor:
+    """float[1, prompt, token] of kept nodes, {site: bool[1, node]}, the others off; without gradients."""
+    run = _Run(network, tokens, positions, vocab, list(keep), norm_scales, keep)
+    dtype = network.tensors["embed"].detach().numpy().dtype
+    masks = {site: kept[0].numpy().astype(dtype) for site, kept in keep.items()}
+    none = {site: np.zeros(len(mask), bool) for site, mask in masks.items()}
+    return MaskedMember(run.prompts(0), masks, none, 0).forward()[None]
 
 
 class _Masked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, run: _MaskedRun, sites: list[str], *masks: Tensor) -> Tensor:
-        ctx.run, ctx.sites, ctx.members = run, sites, [len(mask) for mask in masks]
-        ctx.save_for_backward(*run.network.tensors.values())
-        return run.forward()
+    def forward(ctx: Any, run: _Run, *masks: Tensor) -> Tensor:
+        ctx.run, ctx.members = run, [len(mask) for mask in masks]
+        ctx.save_for_backward(*run.network.tensors.values(), *masks)
+        return run.forward([mask.detach().numpy() for mask in masks])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        _ = ctx.saved_tensors  # raises where a weight was changed since
-        by_mask = ctx.run.backward(grads[0])
-        found = [by_mask[site] for site in ctx.sites]
+        _ = ctx.saved_tensors  # raises where a weight or a mask was changed since
+        found = [torch.from_numpy(by) for by in ctx.run.backward(grads[0])]
         alone = [by if len(by) == n else by.sum(0, keepdim=True) for by, n in zip(found, ctx.members, strict=True)]
-        return None, None, *(by[:, :, None] for by in alone)
+        return None, *alone
 
 
-class _MaskedRun:
-    def __init__(self, network: Network, levers: Levers, answers: Answers, vocab: Tensor | None):
-        self.network, self._levers, self._answers = network, levers, answers
-        self._members = max(map(len, (*levers.masks.values(), *levers.norm_scales.values())))
-        self._masks = {s: Mask(m.detach()[:, :, 0].expand(self._members, -1)) for s, m in levers.masks.items()}
-        self._unembed = network.unembed() if vocab is None else network.unembed()[vocab]
-        self._last = network.config.layers - 1
-        self._tokens, self._first_scales, first = self._first()
-        others = [
-            AtColumns(levers.columns, answers if layer == self._last else None) for layer in range(1, self._last + 1)
+class _Run:
+    """Members, of which those on the same prompts share what these decide."""
+
+    def __init__(
+        self,
+        network: Network,
+        tokens: Tensor,
+        positions: Tensor,
+        vocab: Tensor | None,
+        sites: Sequence[str],
+        norm_scales: ByName,
+        keep: ByName | None,
+    ):
+        self.network, self._sites, self._scales = network, sites, norm_scales
+        self._tokens = tokens if tokens.dim() == 3 else tokens[None]
+        self._positions = torch.atleast_2d(positions)
+        self._keep = None if keep is None else {site: kept.numpy() for site, kept in keep.items()}
+        self._prepared = network.prepared()
+        every = self._prepared.unembedding
+        self._unembedding = every if vocab is None else every.of(vocab.numpy())
+        self._prompts: dict[tuple[bytes, bytes], MaskedPrompts] = {}
+
+    def forward(self, masks: Sequence[Array]) -> Tensor:
+        """float[member, prompt, token], of masks float[member, node or slot]."""
+        self._widths = [mask.shape[1] for mask in masks]
+        self._members = [
+            MaskedMember(self.prompts(i), self._over_nodes(masks, i), self._asked(i), i)
+            for i in range(self._count(masks))
         ]
-        self._mixings = [first, *others]
-        self._attention = [self._attention_of(layer) for layer in range(network.config.layers)]
-        self._mlp = [self._mlp_of(layer) for layer in range(network.config.layers)]
-        self._norm = self._norm_of("ln_f", True)
+        return torch.stack([member.forward() for member in self._members])
 
-    def forward(self) -> Tensor:
-        """float[member, query, token]."""
-        x = self._embedded(self._tokens)
-        for layer, mixing in enumerate(self._mixings):
-            self._attention[layer].forward(x, mixing)
-            x = self._stream_at_queries(layer, x)
-            self._attention[layer].write(x)
-            self._mlp[layer].forward(x)
-        normed = self._norm.forward(x).unflatten(0, (self._members, -1))
-        return normed.transpose(1, 2) @ self._unembed.T
+    def backward(self, by_logits: Tensor) -> list[Array]:
+        """float[member, node or slot] of each site."""
+        found = [np.zeros((len(self._members), width), by_logits.numpy().dtype) for width in self._widths]
+        for i, (member, by) in enumerate(zip(self._members, by_logits, strict=True)):
+            by_mask = member.backward(by)
+            for site, into in zip(self._sites, found, strict=True):
+                by_node = by_mask[site] if self._keep is None else by_mask[site][_of(i, self._keep[site])]
+                into[i, : len(by_node)] = by_node
+        return found
 
-    def _stream_at_queries(self, layer: int, x: Tensor) -> Tensor:
-        """A stream to write to, from the one that a layer reads."""
-        if layer:
-            at_queries = self._mixings[layer].at_queries(x)
-            return x.clone() if at_queries is x else at_queries
-        tokens = self._levers.columns.tokens[0]
-        return self._embedded(tokens.index_select(0, self._answers.columns) if self._last == 0 else tokens)
+    def _count(self, masks: Sequence[Array]) -> int:
+        """How many members there are."""
+        scales = [scale for scale in self._scales.values() if scale.dim() == 3]
+        return max(map(len, (*masks, *scales, self._tokens, self._positions, *(self._keep or {}).values())))
 
-    def _first(self) -> tuple[Tensor, Tensor | None, AtColumns | AtTokens]:
-        """The tokens that the first layer reads, int[column], the scales that its norm is given at them, and how its
-        heads mix: columns that read the same are one, where this makes them few."""
-        columns, answers = self._levers.columns, self._answers if self._last == 0 else None
-        tokens, given = columns.tokens[0], self._levers.norm_scales.get("0.ln_1")
-        if given is None or given.shape[1] == 1:
-            kinds, kind = torch.unique(tokens, return_inverse=True)
-            scales = given
-        else:
-            both = torch.cat([tokens[None].double(), given.double()])
-            found, kind = torch.unique(both, dim=1, return_inverse=True)
-            kinds, scales = found[0].to(tokens.dtype), found[1:].to(given.dtype)
-        if len(kinds) <= KINDS * columns.place.shape[1] and len(kinds) * len(tokens) <= PAIRS:
-            return kinds, scales, AtTokens(columns, answers, kind, len(kinds))
-        return tokens, given, AtColumns(columns, answers)
+    def _over_nodes(self, masks: Sequence[Array], i: int) -> dict[str, Array]:
+        """A member's mask over all nodes of each site."""
+        given = {site: _of(i, mask) for site, mask in zip(self._sites, masks, strict=True)}
+        if self._keep is None:
+            return {site: np.ascontiguousarray(mask) for site, mask in given.items()}
+        whole = {}
+        for site, mask in given.items():
+            kept = _of(i, self._keep[site])
+            whole[site] = np.zeros(len(kept), mask.dtype)
+            whole[site][kept] = mask[: np.count_nonzero(kept)]
+        return whole
 
-    def _embedded(self, tokens: Tensor) -> Tensor:
-        """float[channel of all members, column]."""
-        return self.network.tensors["embed"].index_select(0, tokens).T.repeat(self._members, 1)
+    def _asked(self, i: int) -> Mapping[str, Array]:
+        """Whose gradients are asked for."""
+        if self._keep is None:
+            return self._prepared.every
+        return {site: _of(i, kept) for site, kept in self._keep.items()}
 
-    def backward(self, by_logits: Tensor) -> dict[str, Tensor]:
-        """{site: float[member, node]}."""
-        by_mask: dict[str, Tensor] = {}
-        by_normed = (by_logits @ self._unembed).transpose(1, 2).flatten(0, 1)
-        by_x = torch.zeros_like(by_normed)
-        self._norm.backward(by_normed, None, by_x)
-        for layer in reversed(range(self._last + 1)):
-            mlp = self._mlp[layer].backward(by_x)
-            attention = self._attention[layer].backward(by_x)
-            if layer:
-                by_x = self._attention[layer].by_stream(by_x)
-            for kind, by in zip(SITE_KINDS, (*attention, *mlp), strict=True):
-                by_mask[f"{layer}.{kind}"] = by
-        return by_mask
+    def prompts(self, i: int) -> MaskedPrompts:
+        """What a member runs on."""
+        tokens, positions = _of(i, self._tokens), _of(i, self._positions)
+        same = tokens.numpy().tobytes(), positions.numpy().tobytes()
+        if same not in self._prompts:
+            levers = levers_of(self.network, tokens[None], positions, ({}, {}, self._scales))
+            answers = levers.columns.answers(positions)
+            self._prompts[same] = MaskedPrompts(
+                self._prepared, self._unembedding, levers.columns, answers, levers.norm_scales
+            )
+        return self._prompts[same]
 
-    def _attention_of(self, layer: int) -> Attention:
-        qkv = [f"{layer}.attn_{s}" for s in "qkv"]
-        return Attention(
-            self._read(f"{layer}.attn_in", f"{layer}.ln_1"),
-            [self.network.weight(site) for site in qkv],
-            [self.network.tensors[f"{site}.bias"] for site in qkv],
-            [self._masks[site] for site in qkv],
-            self.network.tensors[f"{layer}.sink"],
-            self._write(f"{layer}.attn_out", f"{layer}.attn_v"),
-        )
 
-    def _mlp_of(self, layer: int) -> Mlp:
-        neuron = f"{layer}.mlp_neuron"
-        return Mlp(
-            self._read(f"{layer}.mlp_in", f"{layer}.ln_2", layer == self._last),
-            self.network.weight(neuron),
-            self.network.tensors[f"{neuron}.bias"],
-            self._masks[neuron],
-            self._write(f"{layer}.mlp_out", neuron),
-        )
-
-    def _read(self, site: str, norm: str, at_answers: bool = False) -> Read:
-        return Read(self._norm_of(norm, at_answers), self.network.tensors[f"{norm}.gain"], self._masks[site])
-
-    def _write(self, site: str, source: str) -> Write:
-        bias = self.network.tensors[f"{site}.bias"]
-        return Write(self.network.weight(site), bias, self._masks[source], self._masks[site])
-
-    def _norm_of(self, name: str, at_answers: bool) -> Norm:
-        given = self._first_scales if name == "0.ln_1" else self._levers.norm_scales.get(name)
-        if given is not None and at_answers and given.shape[-1] > 1:
-            given = at_columns(given, self._answers.columns)
-        return Norm(self._members, self.network.config.norm_eps, given)
+def _of(i: int, members: Any) -> Any:
+    """A member's part, of a tensor or array [member or 1, ...]."""
+    return members[i if len(members) > 1 else 0]

@@ -1,138 +1,135 @@
-"""The layers of a run under hard masks, with the gradients of the masks written out.
+"""The layers of one member's run under masks, with the gradients of the masks written out.
 
-Forward, only what is on is read. Backward, every node gets its gradient, on or off: with y = W diag(m) x the one
-towards m is the column sum of W * (g x^T), g being the one towards y; with y = diag(m) (W x + b) the one towards m is
-the row sum of W * (g x^T), and b times the sum of g. So no value and no gradient of a node that is off is needed at the
-columns one by one, but for neurons, and for v nodes, whose values heads mix.
+Forward, only what is on is read. Backward, every node gets its gradient, on or off: of y = m z it is the sum over the
+columns of z times the gradient towards y. So a node that is off is computed where its own gradient may differ from 0,
+and nowhere else: where a node that is on reads it.
 
-Activations are float[row, column] (`columns.py`), the nodes of the first member first; `by_...` is the gradient
-towards it. Members have the same columns, and each nodes of its own.
+Activations are float[node, column] (`columns.py`); `by_...` is the gradient towards it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
-from faithcheck_circuits.transformer.block import Weight
+from faithcheck_circuits.transformer import kernels
+from faithcheck_circuits.transformer.kernels import Array, CompressedSite, Keys
 
-
-class Mask:
-    """`values`: float[member, node] of a site; `on`: int[node] of each member, where it is not 0.
-
-    `rows`: int[on] and `kept`: float[on, 1], the rows of all members that are on, and their values.
-    """
-
-    def __init__(self, values: Tensor):
-        self.values = values
-        self.rows = values.flatten().nonzero().flatten()
-        self.kept = values.flatten().index_select(0, self.rows)[:, None]
-        self.member = self.rows // values.shape[1]
-        self.on = by_member(self.rows, values.shape)
-        self.node = torch.cat(self.on)
+_NO_SLOPE = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
+QKV = ("attn_q", "attn_k", "attn_v")
 
 
-def by_member(rows: Tensor, shape: Sequence[int]) -> tuple[Tensor, ...]:
-    """int[node] of each member, of ascending rows of a value of [member, node]."""
-    members, nodes = shape
-    return (rows % nodes).split(torch.bincount(rows // nodes, minlength=members).tolist())
-
-
+@dataclass(frozen=True)
 class Norm:
-    """RMSNorm without its gain. `given`: float[member or 1, column or 1], the scale to divide by; None for the stream's
-    own."""
+    """RMSNorm: `gain` [channel]; `inverse` [column], one over what it divides by; whether that is the stream's own."""
 
-    def __init__(self, members: int, eps: float, given: Tensor | None):
-        self._members, self._eps, self._given = members, eps, given
-
-    def forward(self, x: Tensor) -> Tensor:
-        each = x.unflatten(0, (self._members, -1))
-        if self._given is None:
-            self._inverse = each.square().mean(1).add_(self._eps).rsqrt_()
-        else:
-            self._inverse = (1 / self._given).expand(self._members, x.shape[1])
-        self.x = (each * self._inverse[:, None]).flatten(0, 1)
-        return self.x
-
-    def backward(self, by_x: Tensor, mask: Mask | None, into: Tensor) -> None:
-        """Add what a gradient towards the rows of the outcome that are on (None for all) is towards the stream."""
-        if mask is None:
-            rows = torch.arange(len(into))
-            member = rows // (len(into) // self._members)
-        else:
-            rows, member = mask.rows, mask.member
-        if self._given is None:
-            inner = self._inverse.new_zeros(self._inverse.shape)
-            inner.index_add_(0, member, by_x * self.x.index_select(0, rows))
-            inner.mul_(self._inverse).mul_(self._members / len(into))
-            each = into.unflatten(0, (self._members, -1))
-            each.addcmul_(self.x.view(each.shape), inner[:, None], value=-1)
-        into.index_add_(0, rows, by_x * self._inverse.index_select(0, member))
+    gain: Array
+    inverse: Array
+    own: bool
 
 
 class Read:
-    """A site that reads the residual stream through a norm. `factor`: float[on, 1], its mask times the norm's gain."""
+    """A site that reads the stream `x` through a norm; `values` before its mask, only rows that are on."""
 
-    def __init__(self, norm: Norm, gain: Tensor, mask: Mask):
-        self._norm, self._gain, self.mask = norm, gain, mask
-        self._factor = mask.kept * gain.index_select(0, mask.node)[:, None]
+    def __init__(self, x: Array, norm: Norm, mask: Array, asked: Array):
+        self._x, self._norm, self.mask, self._asked = x, norm, mask, asked
+        self.values = kernels.read(x, norm.inverse, norm.gain, mask)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """float[on, column]."""
-        return self._norm.forward(x).index_select(0, self.mask.rows).mul_(self._factor)
-
-    def by_mask(self, weight: Weight, rows: Sequence[Tensor], by_rows: Tensor) -> Tensor:
-        """Through these rows of the matrix that reads the site, float[member, node]."""
-        return weight.by_inputs(rows, by_rows, self._norm.x).mul_(self._gain)
-
-    def backward(self, by_read: Tensor, into: Tensor) -> None:
-        self._norm.backward(by_read * self._factor, self.mask, into)
+    def backward(self, readers: Sequence[tuple[CompressedSite, Array, Array, Array]], into: Array) -> Array:
+        """The gradient of the mask; that of the stream is added to `into`, unless it is empty. readers: each site that
+        reads this one, its nodes that pass a gradient on (1, else 0), where their rows are, and these gradients."""
+        norm, by = self._norm, np.zeros_like(self._x)
+        for reader in readers:
+            kernels.by_inputs(*reader, self._asked, by)
+        return kernels.by_read(by, self._x, norm.inverse, norm.own, norm.gain, self.mask, self._asked, into)
 
 
-class Write:
-    """A site that is added to the residual stream, and the matrix by which it reads its source site."""
+class Attention:
+    """Reads a stream at the columns of its keys, writes one at those of its queries. `at`: the columns that q is read
+    at, None for all of them. masks and asked: float and bool[node] of each kind of site."""
 
-    def __init__(self, weight: Weight, bias: Tensor, source: Mask, mask: Mask):
-        self._weight, self._bias, self._source, self._mask = weight, bias, source, mask
+    def __init__(
+        self,
+        sites: Mapping[str, CompressedSite],
+        masks: Mapping[str, Array],
+        asked: Mapping[str, Array],
+        sinks: Array,
+        keys: Keys,
+        at: Array | None,
+    ):
+        self._sites, self._masks, self._asked = sites, masks, asked
+        self._sinks, self._keys, self._at = sinks, keys, at
+        self._qkv = tuple(masks[kind] for kind in QKV)
 
-    def forward(self, source: Tensor, x: Tensor) -> None:
-        """Add to the stream what the site makes of its source's values, float[on, column]."""
-        self._read = source * self._source.kept
-        y = self._weight.times(self._mask.on, self._source.on, self._read)
-        y += self._bias.index_select(0, self._mask.node)[:, None]
-        x.index_add_(0, self._mask.rows, y.mul_(self._mask.kept))
+    def forward(self, x: Array, norm: Norm, into: Array) -> None:
+        masks, asked, out = self._masks, self._asked, self._sites["attn_out"]
+        self._read = Read(x, norm, masks["attn_in"], asked["attn_in"])
+        source = self._read.values
+        wanted = kernels.needed(out.weight, masks["attn_out"], masks["attn_v"], asked["attn_v"])
+        self._mixed, self._heads = kernels.attend(
+            tuple(self._sites[kind] for kind in QKV),
+            self._qkv,
+            tuple(asked[kind] for kind in QKV),
+            masks["attn_in"],
+            source,
+            source if self._at is None else np.take(source, self._at, 1),
+            wanted,
+            self._sinks,
+            self._keys,
+        )
+        self._place = np.where(wanted, np.arange(len(wanted)), -1)
+        kernels.write(out, masks["attn_out"], masks["attn_v"], self._place, self._mixed, into)
 
-    def by_mask(self, by_x: Tensor) -> Tensor:
-        """float[member, node]."""
-        dots = self._weight.by_outputs(self._source.on, by_x, self._read)
-        return dots.addcmul_(self._bias, by_x.sum(1).view(dots.shape))
-
-    def backward(self, by_x: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Towards the source's values that are on, and towards its mask, of which the values are all given."""
-        by_y = by_x.index_select(0, self._mask.rows).mul_(self._mask.kept)
-        by_source = self._weight.back(self._mask.on, self._source.on, by_y)
-        return by_source.mul_(self._source.kept), self._weight.by_inputs(self._mask.on, by_y, source)
+    def backward(self, by_x: Array, into: Array) -> dict[str, Array]:
+        """The gradients of the masks; that of the stream that it reads is added to `into`, unless it is empty."""
+        masks, out = self._masks, self._sites["attn_out"]
+        by_out, by_v_mask, by_mixed = kernels.by_write(
+            out,
+            masks["attn_out"],
+            self._asked["attn_out"],
+            masks["attn_v"],
+            self._place,
+            self._mixed,
+            _NO_SLOPE[by_x.dtype],
+            by_x,
+        )
+        by_q_mask, by_k_mask, by_q, by_k, by_v, scored = kernels.by_attend(by_mixed, self._qkv, self._heads, self._keys)
+        if self._at is not None:
+            by_q = kernels.spread(by_q, self._at, by_k.shape[1])
+        every, on = np.arange(len(scored)), (masks["attn_v"] != 0).astype(by_x.dtype)
+        by_in = self._read.backward(
+            [
+                (self._sites[kind], passing, every, by)
+                for kind, passing, by in zip(QKV, (scored, scored, on), (by_q, by_k, by_v), strict=True)
+            ],
+            into,
+        )
+        return {"attn_in": by_in, "attn_q": by_q_mask, "attn_k": by_k_mask, "attn_v": by_v_mask, "attn_out": by_out}
 
 
 class Mlp:
-    def __init__(self, read: Read, weight: Weight, bias: Tensor, neuron: Mask, write: Write):
-        self._read, self._weight, self._bias, self._neuron, self._write = read, weight, bias, neuron, write
+    def __init__(self, sites: Mapping[str, CompressedSite], masks: Mapping[str, Array], asked: Mapping[str, Array]):
+        self._neuron, self._out = sites["mlp_neuron"], sites["mlp_out"]
+        self._masks, self._asked = masks, asked
 
-    def forward(self, x: Tensor) -> None:
-        members, nodes = self._neuron.values.shape
-        self._before = self._weight.times([torch.arange(nodes)] * members, self._read.mask.on, self._read.forward(x))
-        self._before.view(members, nodes, -1).add_(self._bias[:, None])
-        self._values = F.gelu(self._before)
-        self._write.forward(self._values.index_select(0, self._neuron.rows), x)
+    def forward(self, x: Array, norm: Norm, into: Array) -> None:
+        masks, asked, mask = self._masks, self._asked, self._masks["mlp_neuron"]
+        self._read = Read(x, norm, masks["mlp_in"], asked["mlp_in"])
+        wanted = kernels.needed(self._out.weight, masks["mlp_out"], mask, asked["mlp_neuron"])
+        nodes = np.flatnonzero(wanted)
+        self._place = np.full(len(mask), -1)
+        self._place[nodes] = np.arange(len(nodes))
+        self._values, self._slopes = kernels.neurons(self._neuron, nodes, masks["mlp_in"], self._read.values)
+        kernels.write(self._out, masks["mlp_out"], mask, self._place, self._values, into)
 
-    def backward(self, by_x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The gradients of the masks: in, neuron, out. That of the stream is updated."""
-        by_out, on = self._write.by_mask(by_x), self._neuron.on
-        by_neuron, by_mask = self._write.backward(by_x, self._values)
-        by_before = torch.ops.aten.gelu_backward(by_neuron, self._before.index_select(0, self._neuron.rows))
-        by_in = self._read.by_mask(self._weight, on, by_before)
-        self._read.backward(self._weight.back(on, self._read.mask.on, by_before), by_x)
-        return by_in, by_mask, by_out
+    def backward(self, by_x: Array, into: Array) -> dict[str, Array]:
+        """The gradients of the masks; that of the stream that it reads is added to `into`."""
+        masks, mask = self._masks, self._masks["mlp_neuron"]
+        by_out, by_mask, by_before = kernels.by_write(
+            self._out, masks["mlp_out"], self._asked["mlp_out"], mask, self._place, self._values, self._slopes, by_x
+        )
+        on = (mask != 0).astype(by_x.dtype)
+        by_in = self._read.backward([(self._neuron, on, self._place, by_before)], into)
+        return {"mlp_in": by_in, "mlp_neuron": by_mask, "mlp_out": by_out}

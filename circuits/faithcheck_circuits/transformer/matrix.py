@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from faithcheck_circuits.transformer.block import SLOWER, Weight
 from faithcheck_circuits.transformer.derived import Derived
 
+SLOWER = 7
+"""A multiplication of a compressed sparse matrix takes about as long as this many of a dense one."""
 SMALL = 64 * 64
 """Entries of a matrix below which no form is faster than another."""
 
@@ -46,12 +47,6 @@ class Matrix:
         if self.weight.requires_grad or self.bias.requires_grad:
             return _each(self.weight, x) + self.bias[:, None]
         return _Product.apply(x, self)
-
-    def parts(self) -> Weight:
-        """For products with some of its rows and columns."""
-        if self._is_sparse:
-            return Weight(self.weight, self._rows.get(), self._columns.get())
-        return Weight(self.weight, None, None)
 
     @property
     def _is_sparse(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,12 +12,31 @@ from torch import Tensor
 from faithcheck.ablation import Ablation
 from faithcheck.model import Run, Site, Tokenizer
 from faithcheck.run_names import check_names
+from faithcheck.slots import slots
 from faithcheck_circuits.transformer.config import Config
+from faithcheck_circuits.transformer.derived import Derived
 from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network
 from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
 from faithcheck_circuits.transformer.sites import sites_of
 from faithcheck_circuits.transformer.weights import count_edges, edge_weights, fingerprint, permuted
+
+ByName = Mapping[str, Tensor]
+WIDE = 1024
+"""The compiled loops carry the whole stream. Of one of more channels a restriction trains faster by itself."""
+
+
+def _compiles(network: Network, norm_scales: ByName) -> bool:
+    """Whether there are compiled loops for a network: a frozen sparse one of finite weights on a CPU."""
+    embed = network.tensors["embed"]
+    return (
+        embed.device.type == "cpu"
+        and embed.dtype in (torch.float32, torch.float64)
+        and network.config.activation_topk is None
+        and network.is_frozen
+        and network.suits_loops
+        and not (torch.is_grad_enabled() and any(scale.requires_grad for scale in norm_scales.values()))
+    )
 
 
 class _Runnable:
@@ -35,11 +55,18 @@ class _Runnable:
     config: Config
     tokenizer: Tokenizer
     sample_text: tuple[str, ...]
-    network: Network
+    whole: Network
+    """The network that it is, or is a part of."""
     device: torch.device
     dtype: torch.dtype
     norms: Sequence[str]
     sites: Mapping[str, Site]
+    _keep: Mapping[str, Tensor] | None = None
+
+    @property
+    def network(self) -> Network:
+        """What runs."""
+        return self.whole
 
     def run(
         self,
@@ -55,7 +82,35 @@ class _Runnable:
         """See `faithcheck.model.Model.run`."""
         check_names(self, masks, baselines, norm_scales, capture)
         with nullcontext() if self.trainable else torch.no_grad():
+            if positions is not None and not baselines and not capture and _compiles(self.whole, norm_scales or {}):
+                logits = self._compiled(tokens, positions, vocab, masks or {}, norm_scales or {})
+                if logits is not None:
+                    return Run(logits, {})
             return forward(self.network, tokens, positions, vocab, masks, baselines, norm_scales, capture)
+
+    def _compiled(
+        self, tokens: Tensor, positions: Tensor, vocab: Tensor | None, masks: ByName, norm_scales: ByName
+    ) -> Tensor | None:
+        """What is computed by compiled loops: where gradients are asked for of masks over the nodes of every site, or
+        the logits of one circuit of some size. (For a small one the loops take longer: they carry the whole stream.)
+        """
+        if torch.is_grad_enabled() and any(mask.requires_grad for mask in masks.values()):
+            if len(masks) < len(self.sites) or any(m.dim() != 2 or m.dtype != self.dtype for m in masks.values()):
+                return None
+            if self._keep is not None and self.config.d_model > WIDE:
+                return None
+            from faithcheck_circuits.transformer.masked import masked_logits
+
+            return masked_logits(self.whole, tokens, positions, vocab, masks, norm_scales, self._keep)
+        if masks or self._keep is None or sum(s.size for s in self.sites.values()) < self.config.d_model / 2:
+            return None
+        scales = [scale for scale in norm_scales.values() if scale.dim() == 3]
+        one_list = tokens.dim() == 2 and positions.dim() == 1
+        if not one_list or any(len(members) > 1 for members in (*self._keep.values(), *scales)):
+            return None
+        from faithcheck_circuits.transformer.masked import circuit_logits
+
+        return circuit_logits(self.whole, tokens, positions, vocab, norm_scales, self._keep)
 
 
 class SparseTransformer(_Runnable):
@@ -70,8 +125,8 @@ class SparseTransformer(_Runnable):
         sample_text: Sequence[str] = (),
     ):
         self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
-        self.network = Network(config, tensors)
-        self.embedding = Embedding(self.network)
+        self.whole = Network(config, tensors)
+        self.embedding = Embedding(self.whole)
         self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
         self.fingerprint = fingerprint(config, tensors)
         self.norms = config.norms()
@@ -130,13 +185,21 @@ class RestrictedTransformer(_Runnable):
         self.name, self.config, self.tokenizer = whole.name, whole.config, whole.tokenizer
         self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
         self.device, self.dtype = whole.device, whole.dtype
-        network = RestrictedNetwork(whole.network, whole.embedding, keep)
-        self.network, self.trainable = network, trainable
-        self.sites = {
-            site: Site(network.index[site].shape[-1], at.layer, at.kind, _heads(at.head, network.index[site]))
-            for site, at in whole.sites.items()
-        }
+        self.whole, self.trainable = whole.network, trainable
+        self._keep, self._embedding = keep, whole.embedding
+        self._network = Derived(self._restricted, self.whole.tensors, *self.whole.tensors)
+        self.sites = {site: _restricted(at, keep[site]) for site, at in whole.sites.items()}
+
+    @property
+    def network(self) -> Network:
+        return self._network.get()
+
+    def _restricted(self, *_: Tensor) -> RestrictedNetwork:
+        assert self._keep is not None
+        with torch.enable_grad():  # a later run may want gradients
+            return RestrictedNetwork(self.whole, self._embedding, self._keep)
 
 
-def _heads(head: Tensor | None, index: Tensor) -> Tensor | None:
-    return None if head is None else head[index[0]]
+def _restricted(site: Site, kept: Tensor) -> Site:
+    size = int(kept.sum(1).max())
+    return replace(site, size=size, head=None if site.head is None else site.head[slots(kept)[0][0]])

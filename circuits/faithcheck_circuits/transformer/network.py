@@ -12,17 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from faithcheck_circuits.transformer.block import Weight
 from faithcheck_circuits.transformer.columns import at_columns
 from faithcheck_circuits.transformer.config import SOURCE, Config
 from faithcheck_circuits.transformer.derived import Derived
 from faithcheck_circuits.transformer.matrix import Matrix
+
+if TYPE_CHECKING:
+    from faithcheck_circuits.transformer.prepared import Prepared
+
+
+SPARSE = 4
+"""A network is sparse where at most one in so many weights of its matrices is not 0."""
+FEW = 1 << 20
+"""Or where these have at most so many entries."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,10 @@ class Stream:
 class Network:
     """The whole model."""
 
-    is_whole: ClassVar = True
-
     def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
         self.config, self._tensors = config, dict(tensors)
-        self._scaled_unembed = Derived(torch.mul, self.tensors, "unembed", "ln_f.gain")
+        self._suits_loops = Derived(partial(_suits_loops, config, list(self.tensors)), self.tensors, *self.tensors)
+        self._prepared = Derived(partial(_prepared, config, list(self.tensors)), self.tensors, *self.tensors)
         self._matrices = {
             site: Matrix(self.tensors, site)
             for site in (f"{layer}.{kind}" for layer in range(config.layers) for kind in SOURCE)
@@ -71,6 +79,11 @@ class Network:
     def is_frozen(self) -> bool:
         """Whether no tensor wants a gradient."""
         return not any(tensor.requires_grad for tensor in self._tensors.values())
+
+    @property
+    def suits_loops(self) -> bool:
+        """Whether most weights are 0, or all are few; and none is NaN or infinite: what is times 0 is left out."""
+        return self._suits_loops.get()
 
     def stream(self, tokens: Tensor) -> Stream:
         """Of int[member or 1, column]."""
@@ -88,12 +101,9 @@ class Network:
         """The site's values before its activation function, from its source site's."""
         return self._matrices[site].times(source)
 
-    def weight(self, site: str) -> Weight:
-        return self._matrices[site].parts()
-
-    def unembed(self) -> Tensor:
-        """float[token, channel]: the unembedding times the last norm's gain."""
-        return self._scaled_unembed.get()
+    def prepared(self) -> Prepared:
+        """Its tensors as the compiled pass for masks takes them."""
+        return self._prepared.get()
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
         """float[member, node, column] -> float[member, head, channel, column]."""
@@ -111,8 +121,25 @@ class Network:
         """The residual stream after the site's values are added to it."""
         return stream.plus(x)
 
-    def logits(self, stream: Stream, vocab: Tensor | None) -> Tensor:
-        """float[member, column, token], before they are divided by the last norm's scale."""
+    def logits(self, stream: Stream, vocab: Tensor | None, scale: Tensor) -> Tensor:
+        """float[member, column, token]; scale: float[member, 1, column], what the last norm divides by."""
         unembed = self.tensors["unembed"] if vocab is None else self.tensors["unembed"][vocab]
         x = (stream.x * self.tensors["ln_f.gain"][:, None]).transpose(1, 2)
-        return F.linear(x.flatten(0, 1), unembed).unflatten(0, x.shape[:2])
+        return F.linear(x.flatten(0, 1), unembed).unflatten(0, x.shape[:2]) / scale.transpose(1, 2)
+
+
+def _suits_loops(config: Config, names: list[str], *tensors: Tensor) -> bool:
+    by_name = dict(zip(names, tensors, strict=True))
+    weights = [by_name[f"{layer}.{kind}.weight"] for layer in range(config.layers) for kind in SOURCE]
+    entries = sum(weight.numel() for weight in weights)
+    if entries > FEW and SPARSE * sum(int(torch.count_nonzero(weight)) for weight in weights) > entries:
+        return False
+    sinks = [by_name[f"{layer}.sink"] for layer in range(config.layers)]
+    others = [tensor for name, tensor in by_name.items() if not name.endswith(".sink")]
+    return all(bool((sink < torch.inf).all()) for sink in sinks) and all(bool(t.isfinite().all()) for t in others)
+
+
+def _prepared(config: Config, names: list[str], *tensors: Tensor) -> Prepared:
+    from faithcheck_circuits.transformer.prepared import Prepared
+
+    return Prepared(config, dict(zip(names, tensors, strict=True)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -72,8 +71,6 @@ class RestrictedNetwork(Network):
     Only heads that have a kept v node are computed, each member's own: the others add nothing to the output.
     With activation top-k every node competes, so every row is computed and the stream holds all channels.
     """
-
-    is_whole: ClassVar = False
 
     def __init__(self, whole: Network, embedding: Embedding, keep: Mapping[str, Tensor]):
         self.config, self._tensors, self._embedding = whole.config, dict(whole.tensors), embedding
@@ -165,23 +162,18 @@ class RestrictedNetwork(Network):
     def write(self, site: str, stream: Stream, x: Tensor) -> Stream:
         return Stream(self._rows[site].put(x, stream.x), stream.rest, stream.tokens)
 
-    def logits(self, stream: Stream, vocab: Tensor | None) -> Tensor:
+    def logits(self, stream: Stream, vocab: Tensor | None, scale: Tensor) -> Tensor:
         """What the embedding adds, and what the kept nodes have added to it."""
-        added = (stream.x - _lookup(self._embed, stream.tokens)).transpose(1, 2)
+        added = ((stream.x - _lookup(self._embed, stream.tokens)) / scale).transpose(1, 2)
         unembed = self._unembed if vocab is None else self._embedding.unembed.get()[self._channel[:, :, None], vocab]
-        return self._embedding.logits(stream.tokens, vocab) + _times(added, unembed)
+        alone = self._embedding.logits(stream.tokens, vocab) / scale.transpose(1, 2)
+        members = max(map(len, (added, unembed, alone)))
+        return torch.baddbmm(*(part.expand(members, -1, -1) for part in (alone, added, unembed)))
 
     @cached_property
     def _unembed(self) -> Tensor:
         """float[member, channel of the stream, token]."""
         return self._embedding.unembed.get()[self._channel]
-
-
-def _times(x: Tensor, matrix: Tensor) -> Tensor:
-    """Of float[member or 1, ., .] by float[member or 1, ., .]."""
-    if len(matrix) == 1:
-        return x @ matrix[0]
-    return x.expand(len(matrix), -1, -1) @ matrix
 
 
 def _lookup(table: Tensor, tokens: Tensor) -> Tensor:
