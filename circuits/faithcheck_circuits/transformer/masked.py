@@ -44,8 +44,7 @@ def circuit_logits(
 ) -> Tensor:
     """float[1, prompt, token] of kept nodes, {site: bool[1, node]}, the others off; without gradients."""
     run = _Run(network, tokens, positions, vocab, list(keep), norm_scales, keep)
-    dtype = network.tensors["embed"].detach().numpy().dtype
-    masks = {site: kept[0].numpy().astype(dtype) for site, kept in keep.items()}
+    masks = {site: kept[0].to(network.tensors["embed"].dtype).numpy() for site, kept in keep.items()}
     none = {site: np.zeros(len(mask), bool) for site, mask in masks.items()}
     return MaskedMember(run.prompts(0), masks, none, 0).forward()[None]
 
