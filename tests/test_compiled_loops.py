@@ -31,7 +31,9 @@ def test_a_compressed_matrix_multiplies_as_the_matrix(seed, share, rows):
     random = np.random.default_rng(seed)
     matrix = random.normal(size=(rows, 7)) * (random.random((rows, 7)) < share)
     x = random.normal(size=(7, 5))
-    assert np.allclose(kernels.product(compressed(matrix), x), matrix @ x, rtol=0, atol=1e-12)
+    found = np.ones((rows, 5))
+    kernels.add_product(compressed(matrix), x, found)
+    assert np.allclose(found, 1 + matrix @ x, rtol=0, atol=1e-12)
 
 
 @TYPES
@@ -79,8 +81,8 @@ def test_columns_that_come_twice_are_added_up():
 
 
 def test_the_scale_of_a_norm_is_one_over_the_root_mean_square():
-    found = kernels.inverse_norm(np.array([[3.0, 0.0], [4.0, 0.0]]), 1e-6)
-    assert found == pytest.approx([1 / math.sqrt(12.5 + 1e-6), 1000.0])
+    found = kernels.inverse_norm(np.array([[3.0, 0.0], [4.0, 0.0]]), np.array([11.0, 0.0]), 4, 1e-6)
+    assert found == pytest.approx([1 / math.sqrt(9 + 1e-6), 1000.0])
 
 
 def test_it_compiles_where_nothing_can_be_kept(tmp_path):
@@ -91,7 +93,8 @@ def test_it_compiles_where_nothing_can_be_kept(tmp_path):
         "import numba.core.caching as caching\n"
         "caching.CacheImpl._locator_classes = []\n"
         "import loops, numpy as np\n"
-        "print(loops.inverse_norm(np.ones((4, 1)), 0.0).tolist(), type(loops.inverse_norm._cache).__name__)\n"
+        "found = loops.inverse_norm(np.ones((4, 1)), np.zeros(1), 4, 0.0)\n"
+        "print(found.tolist(), type(loops.inverse_norm._cache).__name__)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "[1.0] NullCache\n"), done.stderr
@@ -101,7 +104,7 @@ def test_it_compiles_where_nothing_can_be_kept(tmp_path):
 def test_a_damaged_cache_is_no_cache(damage, tmp_path):
     shutil.copy(KERNELS, tmp_path / "loops.py")
     cache = tmp_path / "cache"
-    code = "import loops, numpy as np; print(loops.inverse_norm(np.ones((4, 1)), 0.0).tolist())"
+    code = "import loops, numpy as np; print(loops.inverse_norm(np.ones((4, 1)), np.zeros(1), 4, 0.0).tolist())"
     run = [sys.executable, "-c", code]
     if damage == "cannot be written":
         run = ["bash", "-c", 'ulimit -f 1; exec "$0" "$@"', *run]

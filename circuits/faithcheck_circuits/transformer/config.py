@@ -13,6 +13,10 @@ SOURCE = {
     "mlp_out": "mlp_neuron",
 }
 """The site kind that each weight matrix reads, by the kind that it writes."""
+WRITTEN = ("attn_out", "mlp_out")
+"""The kinds of sites that are added to the residual stream."""
+RESIDUAL = ("attn_in", "mlp_in", *WRITTEN)
+"""The kinds of sites whose nodes are its channels."""
 
 
 class Config(BaseModel):

@@ -119,6 +119,48 @@ def compressed(matrix: Array) -> Compressed:
     return Compressed(first, column.astype(np.int32), np.ascontiguousarray(matrix[row, column]))
 
 
+@_jit
+def part(site, rows, place, width):
+    """A site's rows, int[row] (none where negative), and of its columns those whose `place` among `width` of them is
+    not negative."""
+    weights, entries = site.weight, 0
+    for i in rows:
+        if i >= 0:
+            entries += weights.first[i + 1] - weights.first[i]
+    first, by_column = np.zeros(len(rows) + 1, np.int64), np.zeros(width + 1, np.int64)
+    column, value = np.empty(entries, np.int32), np.empty(entries, weights.value.dtype)
+    entries = 0
+    for n in range(len(rows)):
+        i = max(rows[n], 0)
+        for entry in range(weights.first[i], weights.first[i + (rows[n] >= 0)]):
+            at = place[weights.column[entry]]
+            if at >= 0:
+                column[entries], value[entries] = at, weights.value[entry]
+                by_column[at + 1] += 1
+                entries += 1
+        first[n + 1] = entries
+    for j in range(width):
+        by_column[j + 1] += by_column[j]
+    row, turned, free = np.empty(entries, np.int32), np.empty(entries, value.dtype), by_column.copy()
+    for n in range(len(rows)):
+        for entry in range(first[n], first[n + 1]):
+            j = column[entry]
+            row[free[j]], turned[free[j]] = n, value[entry]
+            free[j] += 1
+    weight = Compressed(first, column[:entries].copy(), value[:entries].copy())
+    return CompressedSite(weight, Compressed(by_column, row, turned), site.bias[rows])
+
+
+@_jit
+def looked_up(table, rows, columns):
+    """Some rows and columns of a table."""
+    found = np.empty((len(rows), len(columns)), table.dtype)
+    for i in range(len(rows)):
+        for s in range(len(columns)):
+            found[i, s] = table[rows[i], columns[s]]
+    return found
+
+
 @_inlined
 def _add_row(out, weights, row, factor, place, source):
     """out += the sum over j of W[row, j] factor[j] source[place[j]], four at a time. Sources with factor 0 are not
@@ -160,14 +202,14 @@ def _dot(a, b):
 
 
 @_jit
-def inverse_norm(x, eps):
-    """1 / sqrt(mean(x^2) + eps) of each column."""
-    total = np.zeros(x.shape[1], x.dtype)
+def inverse_norm(x, rest, width, eps):
+    """1 / sqrt((sum(x^2) + rest) / width + eps) of each column."""
+    total = rest.copy()
     for row in x:
         for s in range(len(total)):
             total[s] += row[s] * row[s]
     for s in range(len(total)):
-        total[s] = 1 / math.sqrt(total[s] / len(x) + eps)
+        total[s] = 1 / math.sqrt(total[s] / width + eps)
     return total
 
 
@@ -242,13 +284,11 @@ def _gelu_single(x, slope):
 
 
 @_jit
-def product(weights, source):
-    """Every row of W x."""
-    found = np.zeros((len(weights.first) - 1, source.shape[1]), source.dtype)
+def add_product(weights, source, found):
+    """found += W x."""
     factor, place = np.ones(len(source), source.dtype), np.arange(len(source))
     for i in range(len(found)):
         _add_row(found[i], weights, i, factor, place, source)
-    return found
 
 
 @_jit
@@ -303,10 +343,10 @@ def by_inputs(site, factor, place, by, asked, found):
 
 
 @_jit
-def by_read(by, x, inverse, own, gain, mask, asked, into):
+def by_read(by, x, inverse, share, gain, mask, asked, into):
     """Backward through `read`: the gradient of the mask, where asked for, as it is of all that are on. The one towards
-    the stream is added to `into`, unless that is empty. by: the gradient towards the site's rows under its mask. own:
-    whether the norm is the stream's own."""
+    the stream is added to `into`, unless that is empty. by: the gradient towards the site's rows under its mask. share:
+    one over the width that the norm is a mean over, 0 where it is not the stream's own."""
     by_mask, inner = np.zeros_like(mask), np.zeros_like(inverse)
     for j in range(len(x)):
         if not asked[j]:
@@ -321,9 +361,9 @@ def by_read(by, x, inverse, own, gain, mask, asked, into):
                 one = by[j, s] * inverse[s] * factor
                 into[j, s] += one
                 inner[s] += one * x[j, s]
-    if own and len(into):
+    if share and len(into):
         for s in range(len(inner)):
-            inner[s] *= inverse[s] * inverse[s] / len(x)
+            inner[s] *= inverse[s] * inverse[s] * share
         for j in range(len(x)):
             for s in range(len(inner)):
                 into[j, s] -= x[j, s] * inner[s]

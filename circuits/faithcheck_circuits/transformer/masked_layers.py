@@ -16,6 +16,7 @@ import numpy as np
 
 from faithcheck_circuits.transformer import kernels
 from faithcheck_circuits.transformer.kernels import Array, CompressedSite, Keys
+from faithcheck_circuits.transformer.prepared import Layer
 
 _NO_SLOPE = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
 QKV = ("attn_q", "attn_k", "attn_v")
@@ -23,11 +24,12 @@ QKV = ("attn_q", "attn_k", "attn_v")
 
 @dataclass(frozen=True)
 class Norm:
-    """RMSNorm: `gain` [channel]; `inverse` [column], one over what it divides by; whether that is the stream's own."""
+    """RMSNorm: `gain` [channel]; `inverse` [column], one over what it divides by; `share`, one over the number of
+    channels that this is a mean over, 0 where it is given."""
 
     gain: Array
     inverse: Array
-    own: bool
+    share: float
 
 
 class Read:
@@ -43,24 +45,16 @@ class Read:
         norm, by = self._norm, np.zeros_like(self._x)
         for reader in readers:
             kernels.by_inputs(*reader, self._asked, by)
-        return kernels.by_read(by, self._x, norm.inverse, norm.own, norm.gain, self.mask, self._asked, into)
+        return kernels.by_read(by, self._x, norm.inverse, norm.share, norm.gain, self.mask, self._asked, into)
 
 
 class Attention:
     """Reads a stream at the columns of its keys, writes one at those of its queries. `at`: the columns that q is read
-    at, None for all of them. masks and asked: float and bool[node] of each kind of site."""
+    at, None for all of them. masks: float[node] of each kind of site."""
 
-    def __init__(
-        self,
-        sites: Mapping[str, CompressedSite],
-        masks: Mapping[str, Array],
-        asked: Mapping[str, Array],
-        sinks: Array,
-        keys: Keys,
-        at: Array | None,
-    ):
-        self._sites, self._masks, self._asked = sites, masks, asked
-        self._sinks, self._keys, self._at = sinks, keys, at
+    def __init__(self, layer: Layer, masks: Mapping[str, Array], keys: Keys, at: Array | None):
+        self._sites, self._masks, self._asked = layer.sites, masks, _asked(layer)
+        self._sinks, self._keys, self._at = layer.sinks, keys, at
         self._qkv = tuple(masks[kind] for kind in QKV)
 
     def forward(self, x: Array, norm: Norm, into: Array) -> None:
@@ -110,9 +104,9 @@ class Attention:
 
 
 class Mlp:
-    def __init__(self, sites: Mapping[str, CompressedSite], masks: Mapping[str, Array], asked: Mapping[str, Array]):
-        self._neuron, self._out = sites["mlp_neuron"], sites["mlp_out"]
-        self._masks, self._asked = masks, asked
+    def __init__(self, layer: Layer, masks: Mapping[str, Array]):
+        self._neuron, self._out = layer.sites["mlp_neuron"], layer.sites["mlp_out"]
+        self._masks, self._asked = masks, _asked(layer)
 
     def forward(self, x: Array, norm: Norm, into: Array) -> None:
         masks, asked, mask = self._masks, self._asked, self._masks["mlp_neuron"]
@@ -133,3 +127,30 @@ class Mlp:
         on = (mask != 0).astype(by_x.dtype)
         by_in = self._read.backward([(self._neuron, on, self._place, by_before)], into)
         return {"mlp_in": by_in, "mlp_neuron": by_mask, "mlp_out": by_out}
+
+
+class Logits:
+    """Of the last stream `x`, read through a norm: `values` float[query, token]. unscaled: float[token, query], the
+    logits before the norm's scale and what the token itself adds."""
+
+    def __init__(self, unembed: CompressedSite, unscaled: Array, x: Array, norm: Norm, bigram: Array | None):
+        self._weights, self._unscaled, self._x, self._norm = unembed.transposed, unscaled, x, norm
+        self.values = np.multiply(unscaled.T, norm.inverse[:, None], order="C")
+        if bigram is not None:
+            self.values += bigram
+
+    def backward(self, by_logits: Array) -> Array:
+        """The gradient towards the stream, in a part of a network only towards what is added to."""
+        inverse, by = self._norm.inverse, np.empty_like(self._unscaled)
+        np.multiply(by_logits.T, inverse, out=by)
+        by_x = np.zeros_like(self._x)
+        kernels.add_product(self._weights, by, by_x)
+        if self._norm.share:
+            by_inverse = np.einsum("tq,tq->q", by, self._unscaled)
+            by_x -= self._x * (by_inverse * inverse**2 * by.dtype.type(self._norm.share))
+        return by_x
+
+
+def _asked(layer: Layer) -> dict[str, Array]:
+    """bool[node] of each kind of site, whose masks' gradients are wanted."""
+    return {kind: nodes.has_mask for kind, nodes in layer.nodes.items()}

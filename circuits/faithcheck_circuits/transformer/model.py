@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,13 +18,14 @@ from faithcheck_circuits.transformer.config import Config
 from faithcheck_circuits.transformer.derived import Derived
 from faithcheck_circuits.transformer.forward import forward
 from faithcheck_circuits.transformer.network import Network
-from faithcheck_circuits.transformer.restricted import Embedding, RestrictedNetwork
+from faithcheck_circuits.transformer.restricted import RestrictedNetwork
 from faithcheck_circuits.transformer.sites import sites_of
 from faithcheck_circuits.transformer.weights import count_edges, edge_weights, fingerprint, permuted
 
+if TYPE_CHECKING:
+    from faithcheck_circuits.transformer.prepared import Prepared
+
 ByName = Mapping[str, Tensor]
-WIDE = 1024
-"""The compiled loops carry the whole stream. Of one of more channels a restriction trains faster by itself."""
 
 
 def _compiles(network: Network, norm_scales: ByName) -> bool:
@@ -61,12 +63,16 @@ class _Runnable:
     dtype: torch.dtype
     norms: Sequence[str]
     sites: Mapping[str, Site]
-    _keep: Mapping[str, Tensor] | None = None
+    _keep: ByName | None = None
 
     @property
     def network(self) -> Network:
         """What runs."""
         return self.whole
+
+    def _parts(self) -> list[Prepared]:
+        """The same as the compiled loops take it: a circuit of each member, or the whole network."""
+        return [self.whole.prepared()]
 
     def run(
         self,
@@ -92,25 +98,18 @@ class _Runnable:
         self, tokens: Tensor, positions: Tensor, vocab: Tensor | None, masks: ByName, norm_scales: ByName
     ) -> Tensor | None:
         """What is computed by compiled loops: where gradients are asked for of masks over the nodes of every site, or
-        the logits of one circuit of some size. (For a small one the loops take longer: they carry the whole stream.)
+        the logits of one circuit.
         """
+        from faithcheck_circuits.transformer.masked import circuit_logits, masked_logits
+
         if torch.is_grad_enabled() and any(mask.requires_grad for mask in masks.values()):
             if len(masks) < len(self.sites) or any(m.dim() != 2 or m.dtype != self.dtype for m in masks.values()):
                 return None
-            if self._keep is not None and self.config.d_model > WIDE:
-                return None
-            from faithcheck_circuits.transformer.masked import masked_logits
-
-            return masked_logits(self.whole, tokens, positions, vocab, masks, norm_scales, self._keep)
-        if masks or self._keep is None or sum(s.size for s in self.sites.values()) < self.config.d_model / 2:
+            return masked_logits(self.whole, self._parts(), tokens, positions, vocab, masks, norm_scales)
+        several = tokens.dim() == 3 or positions.dim() == 2 or any(scale.dim() == 3 for scale in norm_scales.values())
+        if masks or several or self._keep is None or len(self._parts()) > 1:
             return None
-        scales = [scale for scale in norm_scales.values() if scale.dim() == 3]
-        one_list = tokens.dim() == 2 and positions.dim() == 1
-        if not one_list or any(len(members) > 1 for members in (*self._keep.values(), *scales)):
-            return None
-        from faithcheck_circuits.transformer.masked import circuit_logits
-
-        return circuit_logits(self.whole, tokens, positions, vocab, norm_scales, self._keep)
+        return circuit_logits(self.whole, self._parts()[0], tokens, positions, vocab, norm_scales)
 
 
 class SparseTransformer(_Runnable):
@@ -126,7 +125,6 @@ class SparseTransformer(_Runnable):
     ):
         self.name, self.config, self.tokenizer, self.sample_text = name, config, tokenizer, tuple(sample_text)
         self.whole = Network(config, tensors)
-        self.embedding = Embedding(self.whole)
         self.device, self.dtype = tensors["embed"].device, tensors["embed"].dtype
         self.fingerprint = fingerprint(config, tensors)
         self.norms = config.norms()
@@ -186,8 +184,9 @@ class RestrictedTransformer(_Runnable):
         self.sample_text, self.fingerprint, self.norms = whole.sample_text, whole.fingerprint, whole.norms
         self.device, self.dtype = whole.device, whole.dtype
         self.whole, self.trainable = whole.network, trainable
-        self._keep, self._embedding = keep, whole.embedding
+        self._keep = keep
         self._network = Derived(self._restricted, self.whole.tensors, *self.whole.tensors)
+        self._circuits = Derived(self._prepared, self.whole.tensors, *self.whole.tensors)
         self.sites = {site: _restricted(at, keep[site]) for site, at in whole.sites.items()}
 
     @property
@@ -197,7 +196,16 @@ class RestrictedTransformer(_Runnable):
     def _restricted(self, *_: Tensor) -> RestrictedNetwork:
         assert self._keep is not None
         with torch.enable_grad():  # a later run may want gradients
-            return RestrictedNetwork(self.whole, self._embedding, self._keep)
+            return RestrictedNetwork(self.whole, self._keep)
+
+    def _parts(self) -> list[Prepared]:
+        return self._circuits.get()
+
+    def _prepared(self, *_: Tensor) -> list[Prepared]:
+        from faithcheck_circuits.transformer.prepared import parts
+
+        assert self._keep is not None
+        return parts(self.whole.prepared(), self.whole.embedding, self._keep)
 
 
 def _restricted(site: Site, kept: Tensor) -> Site:

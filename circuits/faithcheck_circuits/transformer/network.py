@@ -21,6 +21,7 @@ from torch import Tensor
 from faithcheck_circuits.transformer.columns import at_columns
 from faithcheck_circuits.transformer.config import SOURCE, Config
 from faithcheck_circuits.transformer.derived import Derived
+from faithcheck_circuits.transformer.embedding import Embedding
 from faithcheck_circuits.transformer.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Network:
 
     def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
         self.config, self._tensors = config, dict(tensors)
+        self.embedding = Embedding(self.tensors)
         self._suits_loops = Derived(self._is_sparse_and_finite, self.tensors, *self.tensors)
         self._prepared = Derived(self._prepare, self.tensors, *self.tensors)
         self._matrices = {
@@ -115,9 +117,9 @@ class Network:
         return self._prepared.get()
 
     def _prepare(self, *_: Tensor) -> Prepared:
-        from faithcheck_circuits.transformer.prepared import Prepared
+        from faithcheck_circuits.transformer.prepared import whole
 
-        return Prepared(self.config, self.tensors)
+        return whole(self.config, self.tensors, self.embedding)
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
         """float[member, node, column] -> float[member, head, channel, column]."""

@@ -13,55 +13,10 @@ import torch
 from torch import Tensor
 
 from faithcheck.slots import slots
-from faithcheck_circuits.transformer.config import SOURCE
-from faithcheck_circuits.transformer.derived import Derived
+from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE
 from faithcheck_circuits.transformer.matrix import SMALL, Matrix
 from faithcheck_circuits.transformer.network import Network, Stream
 from faithcheck_circuits.transformer.rows import Rows
-
-RESIDUAL = ("attn_in", "attn_out", "mlp_in", "mlp_out")
-"""The kinds of sites whose nodes are channels of the residual stream."""
-_TABLE = 2048
-"""Up to this many tokens, what each adds to the logits is computed once."""
-
-
-class Embedding:
-    """What the tokens alone decide, of a whole network; shared by all its restrictions."""
-
-    def __init__(self, whole: Network):
-        self._tensors = tensors = whole.tensors
-        self.rows = Derived(_rows, tensors, "embed")
-        """float[channel, token]"""
-        self.squares = Derived(_squares, tensors, "embed")
-        """float[channel, token]"""
-        self.unembed = Derived(_unembed_rows, tensors, "unembed", "ln_f.gain")
-        """float[channel, token]: the unembedding times the last norm's gain."""
-        self._table = Derived(_embed_to_logits, tensors, "embed", "unembed", "ln_f.gain")
-
-    def logits(self, tokens: Tensor, vocab: Tensor | None) -> Tensor:
-        """float[..., token]: what the embeddings of int[...] tokens add to the logits, before the last norm's scale."""
-        embed = self._tensors["embed"]
-        if len(embed) <= _TABLE:
-            rows = self._table.get()[tokens]
-            return rows if vocab is None else rows[..., vocab]
-        unembed = self.unembed.get()
-        return embed[tokens] @ (unembed if vocab is None else unembed[:, vocab])
-
-
-def _rows(embed: Tensor) -> Tensor:
-    return embed.T.contiguous()
-
-
-def _squares(embed: Tensor) -> Tensor:
-    return embed.T.square()
-
-
-def _unembed_rows(unembed: Tensor, gain: Tensor) -> Tensor:
-    return (unembed * gain).T.contiguous()
-
-
-def _embed_to_logits(embed: Tensor, unembed: Tensor, gain: Tensor) -> Tensor:
-    return embed @ (unembed * gain).T
 
 
 class RestrictedNetwork(Network):
@@ -72,8 +27,8 @@ class RestrictedNetwork(Network):
     With activation top-k every node competes, so every row is computed and the stream holds all channels.
     """
 
-    def __init__(self, whole: Network, embedding: Embedding, keep: Mapping[str, Tensor]):
-        self.config, self._tensors, self._embedding = whole.config, dict(whole.tensors), embedding
+    def __init__(self, whole: Network, keep: Mapping[str, Tensor]):
+        self.config, self._tensors, self.embedding = whole.config, dict(whole.tensors), whole.embedding
         placed = {site: slots(kept) for site, kept in keep.items()}
         self.index = {site: index for site, (index, _) in placed.items()}
         self.filled = {site: filled for site, (_, filled) in placed.items()}
@@ -92,7 +47,7 @@ class RestrictedNetwork(Network):
         if self.config.activation_topk is not None:
             used = torch.ones_like(used)
         self._channel, carried = slots(used)
-        rows, squares = self._embedding.rows.get(), self._embedding.squares.get()
+        rows, squares = self.embedding.rows.get(), self.embedding.squares.get()
         self._embed = rows[self._channel] * carried[:, :, None]
         self._rest = (~used).to(squares.dtype) @ squares
         rank = used.cumsum(1) - 1
@@ -165,15 +120,15 @@ class RestrictedNetwork(Network):
     def logits(self, stream: Stream, vocab: Tensor | None, scale: Tensor) -> Tensor:
         """What the embedding adds, and what the kept nodes have added to it."""
         added = ((stream.x - _lookup(self._embed, stream.tokens)) / scale).transpose(1, 2)
-        unembed = self._unembed if vocab is None else self._embedding.unembed.get()[self._channel[:, :, None], vocab]
-        alone = self._embedding.logits(stream.tokens, vocab) / scale.transpose(1, 2)
+        unembed = self._unembed if vocab is None else self.embedding.unembed.get()[self._channel[:, :, None], vocab]
+        alone = self.embedding.logits(stream.tokens, vocab) / scale.transpose(1, 2)
         members = max(map(len, (added, unembed, alone)))
         return torch.baddbmm(*(part.expand(members, -1, -1) for part in (alone, added, unembed)))
 
     @cached_property
     def _unembed(self) -> Tensor:
         """float[member, channel of the stream, token]."""
-        return self._embedding.unembed.get()[self._channel]
+        return self.embedding.unembed.get()[self._channel]
 
 
 def _lookup(table: Tensor, tokens: Tensor) -> Tensor:
