@@ -456,19 +456,19 @@ def _by_mix(by, q, k, v, pattern, scored, scale, keys, towards, by_q, by_k, by_v
 
 
 @_jit
-def attend(sites, masks, asked, in_mask, source, q_source, wanted, sinks, keys):
+def attend(sites, masks, asked, in_mask, source, q_source, wanted, sinks, scale, keys):
     """The mixed values of the wanted v nodes (bool[node]) [node, query], before their mask; and `Heads`.
 
-    sites, masks and what is asked for: of q, k and v. q_source: what q reads.
+    sites, masks and what is asked for: of q, k and v. q_source: what q reads. scale: what scores are multiplied by.
     """
     q_mask, k_mask, v_mask = masks
     heads, columns, queries = len(sinks), source.shape[1], len(keys.seen)
-    size, scale = len(v_mask) // heads, source.dtype.type(1 / math.sqrt(len(v_mask) // heads))
+    size, scale = len(v_mask) // max(heads, 1), source.dtype.type(scale)
     q = np.empty((heads, q_source.shape[1], size), source.dtype)
     k, v = np.empty((heads, columns, size), source.dtype), np.empty((heads, columns, size), source.dtype)
     pattern = np.empty((heads, queries, keys.keys.shape[1] + 1), source.dtype)
     mixed, place = np.empty((len(v_mask), queries), source.dtype), np.arange(len(in_mask))
-    scaled, tile = np.empty_like(q[0]), np.empty((queries, size), source.dtype)
+    scaled, tile = np.empty(q.shape[1:], source.dtype), np.empty((queries, size), source.dtype)
     for h in range(heads):
         own = slice(h * size, (h + 1) * size)
         if not wanted[own].any():
@@ -490,7 +490,7 @@ def attend(sites, masks, asked, in_mask, source, q_source, wanted, sinks, keys):
 
 
 @_jit
-def by_attend(by_mixed, masks, heads, keys):
+def by_attend(by_mixed, masks, heads, scale, keys):
     """Backward through `attend`: the gradients of the masks of q and k; the rows of q, k and v, of v those that are on,
     of q and k those where both are and some v of their head: 1 there in what comes last, else 0."""
     q_mask, k_mask, v_mask = masks
@@ -498,9 +498,9 @@ def by_attend(by_mixed, masks, heads, keys):
     by_q_mask, by_k_mask, passing = np.zeros_like(q_mask), np.zeros_like(k_mask), np.zeros_like(q_mask)
     by_q = np.empty((len(q_mask), heads.q.shape[1]), by_mixed.dtype)
     by_k, by_v = np.empty((len(q_mask), columns), by_mixed.dtype), np.empty((len(q_mask), columns), by_mixed.dtype)
-    q_tile, k_tile = np.empty_like(heads.q[0]), np.empty_like(heads.k[0])
-    v_tile, tile = np.empty_like(heads.v[0]), np.zeros((by_mixed.shape[1], size), by_mixed.dtype)
-    towards, scale = np.empty(keys.keys.shape[1], by_mixed.dtype), by_mixed.dtype.type(1 / math.sqrt(size))
+    q_tile, k_tile = np.empty(heads.q.shape[1:], by_mixed.dtype), np.empty((columns, size), by_mixed.dtype)
+    v_tile, tile = np.empty((columns, size), by_mixed.dtype), np.zeros((by_mixed.shape[1], size), by_mixed.dtype)
+    towards, scale = np.empty(keys.keys.shape[1], by_mixed.dtype), by_mixed.dtype.type(scale)
     for h in range(count):
         start = h * size
         if not (v_mask[start : start + size] != 0).any():

@@ -54,7 +54,7 @@ class Attention:
 
     def __init__(self, layer: Layer, masks: Mapping[str, Array], keys: Keys, at: Array | None):
         self._sites, self._masks, self._asked = layer.sites, masks, _asked(layer)
-        self._sinks, self._keys, self._at = layer.sinks, keys, at
+        self._sinks, self._scale, self._keys, self._at = layer.sinks, layer.scale, keys, at
         self._qkv = tuple(masks[kind] for kind in QKV)
 
     def forward(self, x: Array, norm: Norm, into: Array) -> None:
@@ -71,6 +71,7 @@ class Attention:
             source if self._at is None else np.take(source, self._at, 1),
             wanted,
             self._sinks,
+            self._scale,
             self._keys,
         )
         self._place = np.where(wanted, np.arange(len(wanted)), -1)
@@ -89,7 +90,9 @@ class Attention:
             _NO_SLOPE[by_x.dtype],
             by_x,
         )
-        by_q_mask, by_k_mask, by_q, by_k, by_v, scored = kernels.by_attend(by_mixed, self._qkv, self._heads, self._keys)
+        by_q_mask, by_k_mask, by_q, by_k, by_v, scored = kernels.by_attend(
+            by_mixed, self._qkv, self._heads, self._scale, self._keys
+        )
         if self._at is not None:
             by_q = kernels.spread(by_q, self._at, by_k.shape[1])
         every, on = np.arange(len(scored)), (masks["attn_v"] != 0).astype(by_x.dtype)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
 
-from faithcheck.model import SITE_KINDS
+from faithcheck.model import HEADED, SITE_KINDS
 from faithcheck_circuits.transformer import kernels
 from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE, WRITTEN, Config
 from faithcheck_circuits.transformer.embedding import Embedding
@@ -35,11 +36,15 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Layer:
-    """By kind of site: the `sites` that are computed from another, and the `nodes` of all. `sinks`: float[head]."""
+    """By kind of site: the `sites` that are computed from another, and the `nodes` of all. `sinks`: float[head].
+
+    Heads are of as many q, k and v nodes each, a q and a k node at the same place. `scale`: what scores are times.
+    """
 
     sites: Mapping[str, CompressedSite]
     nodes: Mapping[str, Nodes]
     sinks: Array
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def whole(config: Config, tensors: Mapping[str, Tensor], embedding: Embedding) -
 
     def layer(i: int) -> Layer:
         sites = {kind: _site(arrays[f"{i}.{kind}.weight"], arrays[f"{i}.{kind}.bias"]) for kind in SOURCE}
-        return Layer(sites, nodes, arrays[f"{i}.sink"])
+        return Layer(sites, nodes, arrays[f"{i}.sink"], 1 / math.sqrt(config.d_head))
 
     return Prepared(
         config,
@@ -100,7 +105,7 @@ def part(network: Prepared, embedding: Embedding, keep: BySite) -> Prepared:
     """The kept nodes of a whole network, {site: bool[node]}, in the channels that they read or write."""
     used = _channels(keep, RESIDUAL)
     channels, squares = np.flatnonzero(used), embedding.squares.get().detach().numpy()
-    added = _places(channels, _channels(keep, WRITTEN))
+    added = _places(np.where(_channels(keep, WRITTEN)[channels], channels, -1), len(used))
     return replace(
         network,
         layers=[_layer(i, layer, keep, used) for i, layer in enumerate(network.layers)],
@@ -118,28 +123,37 @@ def _channels(keep: BySite, kinds: Sequence[str]) -> Array:
 
 
 def _layer(i: int, layer: Layer, keep: BySite, used: Array) -> Layer:
-    """Channels that are not used have no place, nor neurons that are not kept, nor the heads without a kept v node."""
+    """There are places for the channels that are used, the kept neurons, and in heads that have a kept v node."""
     kept = {kind: keep[f"{i}.{kind}"] for kind in SITE_KINDS}
-    heads = np.any(kept["attn_v"].reshape(len(layer.sinks), -1), 1)
-    of_heads = np.repeat(heads, len(used) // len(heads))
-    present = dict.fromkeys(SITE_KINDS, of_heads) | dict.fromkeys(RESIDUAL, used) | {"mlp_neuron": kept["mlp_neuron"]}
-    nodes = {kind: np.flatnonzero(there) for kind, there in present.items()}
-    places = {kind: _places(nodes[kind], on) for kind, on in kept.items()}
+    q, k, v = (kept[kind].reshape(len(layer.sinks), -1) for kind in HEADED)
+    heads = np.flatnonzero(v.any(1))
+    width = max(int((of_heads[heads]).sum(1).max(initial=0)) for of_heads in (q | k, v))
+    present = dict.fromkeys(RESIDUAL, np.flatnonzero(used))
+    present |= {"mlp_neuron": np.flatnonzero(kept["mlp_neuron"]), "attn_v": _in_heads(v, heads, width)}
+    present |= dict.fromkeys(("attn_q", "attn_k"), _in_heads(q | k, heads, width))
+    nodes = {kind: np.where(kept[kind][there], there, -1) for kind, there in present.items()}
+    places = {kind: _places(nodes[kind], len(kept[kind])) for kind in SITE_KINDS}
 
     def site(kind: str) -> CompressedSite:
-        rows, source = np.where(kept[kind][nodes[kind]], nodes[kind], -1), SOURCE[kind]
-        return kernels.part(layer.sites[kind], rows, places[source], len(nodes[source]))
+        return kernels.part(layer.sites[kind], nodes[kind], places[SOURCE[kind]], len(nodes[SOURCE[kind]]))
 
     def masked(kind: str) -> Nodes:
         place = places[kind][kept[kind]]
         slot = np.flatnonzero(place >= 0)
-        return Nodes(kept[kind][nodes[kind]], slot, place[slot])
+        return Nodes(nodes[kind] >= 0, slot, place[slot])
 
-    return Layer({kind: site(kind) for kind in SOURCE}, {kind: masked(kind) for kind in SITE_KINDS}, layer.sinks[heads])
+    sites, masks = {kind: site(kind) for kind in SOURCE}, {kind: masked(kind) for kind in SITE_KINDS}
+    return Layer(sites, masks, layer.sinks[heads], layer.scale)
 
 
-def _places(nodes: Array, kept: Array) -> Array:
-    """int[node of the whole network]: its place among `nodes`, -1 where it has none or is not kept."""
-    found = np.full(len(kept), -1)
-    found[nodes] = np.where(kept[nodes], np.arange(len(nodes)), -1)
+def _in_heads(kept: Array, heads: Array, width: int) -> Array:
+    """Of bool[head, node] the nodes that are kept in some heads, as many in each: others come after them."""
+    first: Array = np.argsort(~kept[heads], 1, kind="stable")[:, :width] + heads[:, None] * kept.shape[1]
+    return first.ravel()
+
+
+def _places(nodes: Array, count: int) -> Array:
+    """int[node of the whole network]: its place among `nodes`, of which the negative are none; -1 where it has none."""
+    found = np.full(count, -1)
+    found[nodes[nodes >= 0]] = np.flatnonzero(nodes >= 0)
     return found
