@@ -28,11 +28,14 @@ import width
 from progress import minutes
 from timing import clock
 
+from faithcheck.allocator import keep_freed_memory
+
 BENCHMARKS = (peak, extraction, extraction_wide, width, compact, members, compiled, suite, gpu)
 
 
 def main() -> None:
     arguments = _arguments()
+    keep_freed_memory()
     results = machine.ROOT / "faithcheck-results" / ("benchmarks-quick" if arguments.quick else "benchmarks")
     results.mkdir(parents=True, exist_ok=True)
     chosen = [b for b in BENCHMARKS if b is peak or not arguments.names or b.NAME in arguments.names]

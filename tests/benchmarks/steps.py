@@ -34,6 +34,6 @@ def compact_step(model: SparseTransformer, keep: Mapping[str, Tensor], batch: Pr
     return step
 
 
-def compacting(model: SparseTransformer, keep: Mapping[str, Tensor]) -> Callable[[], object]:
-    """A function that restricts the model."""
-    return lambda: model.restrict(keep, Ablation(), trainable=True)
+def first_step(model: SparseTransformer, keep: Mapping[str, Tensor], batch: PromptSet) -> Callable[[], object]:
+    """A function that restricts the model, which is made ready for steps by the first, and takes one."""
+    return lambda: compact_step(model, keep, batch)()

@@ -138,19 +138,20 @@ class Logits:
 
     def __init__(self, unembed: CompressedSite, unscaled: Array, x: Array, norm: Norm, bigram: Array | None):
         self._weights, self._unscaled, self._x, self._norm = unembed.transposed, unscaled, x, norm
-        self.values = np.multiply(unscaled.T, norm.inverse[:, None], order="C")
+        self.values = np.empty(unscaled.shape[::-1], unscaled.dtype)
+        kernels.transpose(unscaled, 1, self.values)
+        self.values *= norm.inverse[:, None]
         if bigram is not None:
             self.values += bigram
 
     def backward(self, by_logits: Array) -> Array:
         """The gradient towards the stream, in a part of a network only towards what is added to."""
-        inverse, by = self._norm.inverse, np.empty_like(self._unscaled)
-        np.multiply(by_logits.T, inverse, out=by)
-        by_x = np.zeros_like(self._x)
+        norm, by, by_x = self._norm, np.ascontiguousarray(by_logits.T), np.zeros_like(self._x)
         kernels.add_product(self._weights, by, by_x)
-        if self._norm.share:
+        by_x *= norm.inverse
+        if norm.share:
             by_inverse = np.einsum("tq,tq->q", by, self._unscaled)
-            by_x -= self._x * (by_inverse * inverse**2 * by.dtype.type(self._norm.share))
+            by_x -= self._x * (by_inverse * norm.inverse**3 * by.dtype.type(norm.share))
         return by_x
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from faithcheck.model import HEADED, SITE_KINDS
@@ -104,14 +105,14 @@ def parts(network: Prepared, embedding: Embedding, keep: Mapping[str, Tensor]) -
 def part(network: Prepared, embedding: Embedding, keep: BySite) -> Prepared:
     """The kept nodes of a whole network, {site: bool[node]}, in the channels that they read or write."""
     used = _channels(keep, RESIDUAL)
-    channels, squares = np.flatnonzero(used), embedding.squares.get().detach().numpy()
+    channels, squares = np.flatnonzero(used), embedding.squares.get().detach()
     added = _places(np.where(_channels(keep, WRITTEN)[channels], channels, -1), len(used))
     return replace(
         network,
         layers=[_layer(i, layer, keep, used) for i, layer in enumerate(network.layers)],
         gains={norm: gain[channels] for norm, gain in network.gains.items()},
         channels=channels,
-        rest=(~used).astype(squares.dtype) @ squares,
+        rest=(torch.from_numpy(~used).to(squares.dtype) @ squares).numpy(),  # NumPy's has threads that go on waiting
         unembed=kernels.part(network.unembed, np.arange(len(network.unembed.bias)), added, len(channels)),
     )
 
