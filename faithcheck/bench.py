@@ -78,6 +78,12 @@ class Bench:
             self._runs[split] = self.kept.run(run)
         return self._runs[split]
 
+    def forget_runs(self) -> None:
+        """Where a task is done: the model's captured activations are most of what a suite holds."""
+        self.kept = Kept()
+        self._runs.clear()
+        self._scales.clear()
+
     @property
     def lent_prompts(self) -> list[PromptSet]:
         """Every set of prompts that was asked for so far."""

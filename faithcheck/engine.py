@@ -47,6 +47,7 @@ def execute(run: Resolved) -> Iterator[Event]:
         for case, resolved in zip(checks, run.checks, strict=True):
             yield from _timed(case, partial(_judge, run, state, resolved, case))
         state.subjects.clear()  # they keep what was computed on them
+        state.bench.forget_runs()
 
 
 def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 class Derived(Generic[T]):
     """What `make` gives of named tensors, kept until one of them is another tensor or was changed in place.
 
-    A change through `.data` or another library's view of the memory cannot be seen.
+    A change through `.data` or another library's view of the memory cannot be seen. `make` is no method of what keeps
+    this: in a cycle, large tensors would wait for Python's collector.
     """
 
     def __init__(self, make: Callable[..., T], tensors: Mapping[str, Tensor], *names: str):

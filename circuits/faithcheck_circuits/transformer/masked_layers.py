@@ -139,8 +139,7 @@ class Logits:
     def __init__(self, unembed: CompressedSite, unscaled: Array, x: Array, norm: Norm, bigram: Array | None):
         self._weights, self._unscaled, self._x, self._norm = unembed.transposed, unscaled, x, norm
         self.values = np.empty(unscaled.shape[::-1], unscaled.dtype)
-        kernels.transpose(unscaled, 1, self.values)
-        self.values *= norm.inverse[:, None]
+        kernels.turned(unscaled, norm.inverse, self.values)
         if bigram is not None:
             self.values += bigram
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -185,27 +186,27 @@ class RestrictedTransformer(_Runnable):
         self.device, self.dtype = whole.device, whole.dtype
         self.whole, self.trainable = whole.network, trainable
         self._keep = keep
-        self._network = Derived(self._restricted, self.whole.tensors, *self.whole.tensors)
-        self._circuits = Derived(self._prepared, self.whole.tensors, *self.whole.tensors)
+        self._network = Derived(partial(_network, self.whole, keep), self.whole.tensors, *self.whole.tensors)
+        self._circuits = Derived(partial(_circuits, self.whole, keep), self.whole.tensors, *self.whole.tensors)
         self.sites = {site: _restricted(at, keep[site]) for site, at in whole.sites.items()}
 
     @property
     def network(self) -> Network:
         return self._network.get()
 
-    def _restricted(self, *_: Tensor) -> RestrictedNetwork:
-        assert self._keep is not None
-        with torch.enable_grad():  # a later run may want gradients
-            return RestrictedNetwork(self.whole, self._keep)
-
     def _parts(self) -> list[Prepared]:
         return self._circuits.get()
 
-    def _prepared(self, *_: Tensor) -> list[Prepared]:
-        from faithcheck_circuits.transformer.prepared import parts
 
-        assert self._keep is not None
-        return parts(self.whole.prepared(), self.whole.embedding, self._keep)
+def _network(whole: Network, keep: ByName, *_: Tensor) -> RestrictedNetwork:
+    with torch.enable_grad():  # a later run may want gradients
+        return RestrictedNetwork(whole, keep)
+
+
+def _circuits(whole: Network, keep: ByName, *_: Tensor) -> list[Prepared]:
+    from faithcheck_circuits.transformer.prepared import parts
+
+    return parts(whole.prepared(), whole.embedding, keep)
 
 
 def _restricted(site: Site, kept: Tensor) -> Site:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,8 +65,9 @@ class Network:
     def __init__(self, config: Config, tensors: Mapping[str, Tensor]):
         self.config, self._tensors = config, dict(tensors)
         self.embedding = Embedding(self.tensors)
-        self._suits_loops = Derived(self._is_sparse_and_finite, self.tensors, *self.tensors)
-        self._prepared = Derived(self._prepare, self.tensors, *self.tensors)
+        self._suits_loops = Derived(partial(_suits_loops, config, self.tensors), self.tensors, *self.tensors)
+        prepared = partial(_prepared, config, self.tensors, self.embedding)
+        self._prepared = Derived(prepared, self.tensors, *self.tensors)
         self._matrices = {
             site: Matrix(self.tensors, site)
             for site in (f"{layer}.{kind}" for layer in range(config.layers) for kind in SOURCE)
@@ -86,16 +88,6 @@ class Network:
         """Whether most weights are 0, or all are few; and none is NaN or infinite: what is times 0 is left out."""
         return self._suits_loops.get()
 
-    def _is_sparse_and_finite(self, *_: Tensor) -> bool:
-        layers = range(self.config.layers)
-        weights = [self.tensors[f"{layer}.{kind}.weight"] for layer in layers for kind in SOURCE]
-        entries = sum(weight.numel() for weight in weights)
-        if entries > FEW and SPARSE * sum(int(torch.count_nonzero(weight)) for weight in weights) > entries:
-            return False
-        sinks = [self.tensors[f"{layer}.sink"] for layer in layers]  # which may be -inf
-        others = [tensor for name, tensor in self.tensors.items() if not name.endswith(".sink")]
-        return all(bool((sink < torch.inf).all()) for sink in sinks) and all(bool(t.isfinite().all()) for t in others)
-
     def stream(self, tokens: Tensor) -> Stream:
         """Of int[member or 1, column]."""
         return Stream(self.tensors["embed"][tokens].movedim(-1, 1).contiguous(), None, tokens)
@@ -115,11 +107,6 @@ class Network:
     def prepared(self) -> Prepared:
         """Its tensors as the compiled pass for masks takes them."""
         return self._prepared.get()
-
-    def _prepare(self, *_: Tensor) -> Prepared:
-        from faithcheck_circuits.transformer.prepared import whole
-
-        return whole(self.config, self.tensors, self.embedding)
 
     def split_heads(self, site: str, x: Tensor) -> Tensor:
         """float[member, node, column] -> float[member, head, channel, column]."""
@@ -142,3 +129,20 @@ class Network:
         unembed = self.tensors["unembed"] if vocab is None else self.tensors["unembed"][vocab]
         x = (stream.x * self.tensors["ln_f.gain"][:, None]).transpose(1, 2)
         return F.linear(x.flatten(0, 1), unembed).unflatten(0, x.shape[:2]) / scale.transpose(1, 2)
+
+
+def _suits_loops(config: Config, tensors: Mapping[str, Tensor], *_: Tensor) -> bool:
+    layers = range(config.layers)
+    weights = [tensors[f"{layer}.{kind}.weight"] for layer in layers for kind in SOURCE]
+    entries = sum(weight.numel() for weight in weights)
+    if entries > FEW and SPARSE * sum(int(torch.count_nonzero(weight)) for weight in weights) > entries:
+        return False
+    sinks = [tensors[f"{layer}.sink"] for layer in layers]  # which may be -inf
+    others = [tensor for name, tensor in tensors.items() if not name.endswith(".sink")]
+    return all(bool((sink < torch.inf).all()) for sink in sinks) and all(bool(t.isfinite().all()) for t in others)
+
+
+def _prepared(config: Config, tensors: Mapping[str, Tensor], embedding: Embedding, *_: Tensor) -> Prepared:
+    from faithcheck_circuits.transformer.prepared import whole
+
+    return whole(config, tensors, embedding)
