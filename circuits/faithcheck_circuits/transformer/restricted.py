@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from faithcheck.slots import slots
-from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE
+from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE, WRITTEN
 from faithcheck_circuits.transformer.matrix import SMALL, Matrix
 from faithcheck_circuits.transformer.network import Network, Stream
 from faithcheck_circuits.transformer.rows import Rows
@@ -53,6 +53,9 @@ class RestrictedNetwork(Network):
         rank = used.cumsum(1) - 1
         for site in residual:
             self._rows[site] = Rows(rank.gather(1, self.index[site]), self.filled[site], carried.shape[1])
+        written = torch.stack([keep[site] for site in residual if site.split(".")[1] in WRITTEN]).any(0)
+        self._written, self._is_written = slots(written)
+        self._added = Rows(rank.gather(1, self._written), self._is_written, carried.shape[1])
 
     def _place_in_heads(self, layer: int, keep: Mapping[str, Tensor]) -> None:
         used = keep[f"{layer}.attn_v"].unflatten(1, (-1, self.config.d_head)).any(-1)
@@ -119,16 +122,17 @@ class RestrictedNetwork(Network):
 
     def logits(self, stream: Stream, vocab: Tensor | None, scale: Tensor) -> Tensor:
         """What the embedding adds, and what the kept nodes have added to it."""
-        added = ((stream.x - _lookup(self._embed, stream.tokens)) / scale).transpose(1, 2)
-        unembed = self._unembed if vocab is None else self.embedding.unembed.get()[self._channel[:, :, None], vocab]
+        added = self._added.pick((stream.x - _lookup(self._embed, stream.tokens)) / scale).transpose(1, 2)
+        unembed = self._unembed if vocab is None else self._unembed[..., vocab]
         alone = self.embedding.logits(stream.tokens, vocab) / scale.transpose(1, 2)
         members = max(map(len, (added, unembed, alone)))
-        return torch.baddbmm(*(part.expand(members, -1, -1) for part in (alone, added, unembed)))
+        added, unembed = (part.expand(members, -1, -1) for part in (added, unembed))
+        return torch.baddbmm(alone, added, unembed) if len(alone) < members else alone.baddbmm_(added, unembed)
 
     @cached_property
     def _unembed(self) -> Tensor:
-        """float[member, channel of the stream, token]."""
-        return self.embedding.unembed.get()[self._channel]
+        """float[member, channel that is written to, token]."""
+        return self.embedding.unembed.get()[self._written] * self._is_written[:, :, None]
 
 
 def _lookup(table: Tensor, tokens: Tensor) -> Tensor:
