@@ -1,5 +1,7 @@
 """What a run leaves out because a mask is 0 there changes nothing, not even the gradients of the nodes that are off."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -156,6 +158,47 @@ def test_a_few_tokens_of_the_vocabulary_are_those_of_all(monkeypatch):
     for one, other in zip(*(found for _, found in grads), strict=True):
         close(one, other)
     assert len(used) == 2
+
+
+@pytest.mark.parametrize("variant", ["plain", "bigram"])
+def test_a_few_tokens_of_a_circuits_logits_are_those_of_all(variant):
+    model = small_model(variant, 9)
+    tokens, positions = random_prompts(model, 9)
+    circuit, few_tokens = model.restrict(random_keep(model, 3, 1, shares=(0.5,)), Ablation()), torch.tensor([7, -1, 7])
+    every = circuit.run(tokens, positions=positions).logits
+    close(circuit.run(tokens, positions=positions, vocab=few_tokens).logits, every[..., few_tokens])
+
+
+@pytest.mark.parametrize("token", [-1, "beyond"])
+@pytest.mark.parametrize("is_circuit", [False, True])
+def test_a_token_that_there_is_not_is_no_run(token, is_circuit):
+    model = small_model("plain", 1)
+    keep = {site: torch.ones(at.size, dtype=torch.bool) for site, at in model.sites.items()}
+    masks = {site: mask.requires_grad_() for site, mask in hard_masks(model, 1, 0.5, 1).items()}
+    tokens = torch.tensor([[1, model.config.vocabulary if token == "beyond" else token, 2]])
+    runs, levers = (model.restrict(keep, Ablation()), {}) if is_circuit else (model, {"masks": masks})
+    with pytest.raises(IndexError):
+        runs.run(tokens, positions=torch.tensor([2]), **levers)
+
+
+def test_a_circuit_is_gone_when_nothing_refers_to_it():
+    """In a cycle with its tensors it would wait for the collector; cutting makes hundreds."""
+    model = small_model("plain", 1)
+    tokens, positions = random_prompts(model, 1)
+    gc.collect()
+    gc.disable()
+    try:
+        circuit = model.restrict(random_keep(model, 3, 1, shares=(0.5,)), Ablation(), trainable=True)
+        masks = {
+            site: torch.ones(1, at.size, dtype=torch.float64, requires_grad=True) for site, at in circuit.sites.items()
+        }
+        circuit.run(tokens, positions=positions, masks=masks).logits.sum().backward()
+        circuit.run(tokens, positions=positions, capture=["0.mlp_out"])
+        left = weakref.ref(circuit), weakref.ref(circuit.network)
+        del circuit
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_gradients_may_be_taken_twice_but_not_after_a_weight_was_changed(monkeypatch):

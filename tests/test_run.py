@@ -382,17 +382,19 @@ def test_cuda_without_a_gpu_is_refused(suite, capsys):
     assert "no GPU" in capsys.readouterr().err
 
 
-def test_the_circuits_of_a_task_are_let_go_before_the_next_is_tested(suite, monkeypatch):
-    seen, measure = [], Sufficiency.measure
+def test_the_circuits_of_a_task_and_what_its_model_did_are_let_go_before_the_next_is_tested(suite, monkeypatch):
+    seen, captured, measure = [], [], Sufficiency.measure
 
     def watched(self, subject):
         gc.collect()
         alive = {one().bench.task.name for one in seen if one() is not None}
         assert alive <= {subject.bench.task.name}
+        assert not [one for one in captured if one() is not None]
         seen.append(weakref.ref(subject))
+        captured.extend(map(weakref.ref, subject.bench.model_run("test").captured.values()))
         return measure(self, subject)
 
     monkeypatch.setattr(Sufficiency, "measure", watched)
     code, result, _ = run(suite(tasks="pronoun, questions", checks="sufficiency"), "--method", "full")
-    assert (code, len(seen)) == (1, 2)
+    assert (code, len(seen), bool(captured)) == (1, 2, True)
     assert "ERROR" not in {check["verdict"] for check in result["checks"]}

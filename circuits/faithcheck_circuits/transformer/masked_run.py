@@ -32,6 +32,8 @@ class MaskedPrompts:
         self.scales = {norm: scale.numpy() for norm, scale in scales.items()}
         self._answered = columns.tokens[0][answers.columns]
         self.tokens = columns.tokens[0].numpy()
+        if self.tokens.size and not 0 <= self.tokens.min() <= self.tokens.max() < network.config.vocabulary:
+            raise IndexError(f"a token id is not below {network.config.vocabulary}")  # loops do not look
         self.at = answers.columns.numpy()
         self.first, self._kind = self._kinds()
         self.keys = [self._keys(layer) for layer in range(self.layers)]

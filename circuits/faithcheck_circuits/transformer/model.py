@@ -108,7 +108,7 @@ class _Runnable:
                 return None
             return masked_logits(self.whole, self._parts(), tokens, positions, vocab, masks, norm_scales)
         several = tokens.dim() == 3 or positions.dim() == 2 or any(scale.dim() == 3 for scale in norm_scales.values())
-        if masks or several or self._keep is None or len(self._parts()) > 1:
+        if masks or several or self._keep is None or any(len(kept) > 1 for kept in self._keep.values()):
             return None
         return circuit_logits(self.whole, self._parts()[0], tokens, positions, vocab, norm_scales)
 

@@ -67,8 +67,8 @@ class Prepared:
 
     def unembed_of(self, vocab: Array) -> CompressedSite:
         """For some of the tokens."""
-        every = np.arange(len(self.channels))
-        return kernels.part(self.unembed, vocab, every, len(every))
+        tokens, every = np.arange(len(self.unembed.bias))[vocab], np.arange(len(self.channels))
+        return kernels.part(self.unembed, tokens, every, len(every))
 
 
 def whole(config: Config, tensors: Mapping[str, Tensor], embedding: Embedding) -> Prepared:
