@@ -33,7 +33,7 @@ class MaskedPrompts:
         self._answered = columns.tokens[0][answers.columns]
         self.tokens = columns.tokens[0].numpy()
         if self.tokens.size and not 0 <= self.tokens.min() <= self.tokens.max() < network.config.vocabulary:
-            raise IndexError(f"a token id is not below {network.config.vocabulary}")  # loops do not look
+            raise IndexError(f"token ids are 0 to {network.config.vocabulary - 1}")  # loops do not look
         self.at = answers.columns.numpy()
         self.first, self._kind = self._kinds()
         self.keys = [self._keys(layer) for layer in range(self.layers)]
