@@ -17,11 +17,16 @@ class Embedding:
         self._tensors = tensors
         self.rows = Derived(_rows, tensors, "embed")
         """float[channel, token]"""
-        self.squares = Derived(_squares, tensors, "embed")
+        self._squares = Derived(_squares, tensors, "embed")
         """float[channel, token]"""
         self.unembed = Derived(_unembed_rows, tensors, "unembed", "ln_f.gain")
         """float[channel, token]: the unembedding times the last norm's gain."""
         self._table = Derived(_embed_to_logits, tensors, "embed", "unembed", "ln_f.gain")
+
+    def rest(self, used: Tensor) -> Tensor:
+        """float[member, token]: the sum of squares over the channels that are not in bool[member, channel]."""
+        squares = self._squares.get()
+        return (~used).to(squares.dtype) @ squares
 
     def logits(self, tokens: Tensor, vocab: Tensor | None) -> Tensor:
         """float[..., token]: what the embeddings of int[...] tokens add to the logits, before the last norm's scale."""

@@ -292,14 +292,6 @@ def add_product(weights, source, found):
 
 
 @_jit
-def turned(x, scale, found):
-    """The transpose of x, each column times its scale."""
-    for i in range(x.shape[0]):
-        for j in range(x.shape[1]):
-            found[j, i] = x[i, j] * scale[j]
-
-
-@_jit
 def write(site, mask, factor, place, source, x):
     """Add to the stream what a site's nodes that are on make of their source."""
     row = np.empty(x.shape[1], x.dtype)
@@ -552,12 +544,13 @@ def mix(q, k, v, sink, keys, count, first, last, pattern, mixed):
     scale, every = k.dtype.type(1 / math.sqrt(size)), np.arange(queries)
     for place in range(first, last):
         m, h = place // heads, place % heads
-        _transpose(q[min(m, len(q) - 1), h], scale, q_tile)
-        _transpose(k[min(m, len(k) - 1), h], 1, k_tile)
-        _transpose(v[min(m, len(v) - 1), h], 1, v_tile)
+        transpose(q[min(m, len(q) - 1), h], q_tile)
+        q_tile *= scale
+        transpose(k[min(m, len(k) - 1), h], k_tile)
+        transpose(v[min(m, len(v) - 1), h], v_tile)
         own = Keys(every, keys, count[min(m, len(count) - 1)])
         _mix(q_tile, k_tile, v_tile, True, sink[min(m, len(sink) - 1), h], own, pattern[m, h], tile)
-        _transpose(tile, 1, mixed[m, h])
+        transpose(tile, mixed[m, h])
 
 
 @_jit
@@ -570,20 +563,21 @@ def by_mix(by_mixed, q, k, v, keys, count, first, last, pattern, by_q, by_k, by_
     scale, towards, every = k.dtype.type(1 / math.sqrt(size)), np.empty(len(keys[0]), k.dtype), np.arange(queries)
     for place in range(first, last):
         m, h = place // heads, place % heads
-        _transpose(q[min(m, len(q) - 1), h], 1, q_tile)
-        _transpose(k[min(m, len(k) - 1), h], 1, k_tile)
-        _transpose(v[min(m, len(v) - 1), h], 1, v_tile)
-        _transpose(by_mixed[m, h], 1, tile)
+        transpose(q[min(m, len(q) - 1), h], q_tile)
+        transpose(k[min(m, len(k) - 1), h], k_tile)
+        transpose(v[min(m, len(v) - 1), h], v_tile)
+        transpose(by_mixed[m, h], tile)
         q_found[:], k_found[:], v_found[:] = 0, 0, 0
         own = Keys(every, keys, count[min(m, len(count) - 1)])
         _by_mix(tile, q_tile, k_tile, v_tile, pattern[m, h], True, scale, own, towards, q_found, k_found, v_found)
-        _transpose(q_found, 1, by_q[m, h])
-        _transpose(k_found, 1, by_k[m, h])
-        _transpose(v_found, 1, by_v[m, h])
+        transpose(q_found, by_q[m, h])
+        transpose(k_found, by_k[m, h])
+        transpose(v_found, by_v[m, h])
 
 
 @_jit
-def _transpose(x, scale, found):
+def transpose(x, found):
+    """Into `found`; fastest where x has more rows than columns."""
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
-            found[j, i] = x[i, j] * scale
+            found[j, i] = x[i, j]

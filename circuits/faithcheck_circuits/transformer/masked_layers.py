@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from faithcheck.model import HEADED
 from faithcheck_circuits.transformer import kernels
 from faithcheck_circuits.transformer.kernels import Array, CompressedSite, Keys
 from faithcheck_circuits.transformer.prepared import Layer
 
 _NO_SLOPE = {np.dtype(kind): np.empty((0, 0), kind) for kind in ("float32", "float64")}
-QKV = ("attn_q", "attn_k", "attn_v")
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,19 @@ class Attention:
     at, None for all of them. masks: float[node] of each kind of site."""
 
     def __init__(self, layer: Layer, masks: Mapping[str, Array], keys: Keys, at: Array | None):
-        self._sites, self._masks, self._asked = layer.sites, masks, _asked(layer)
+        self._sites, self._nodes, self._masks = layer.sites, layer.nodes, masks
         self._sinks, self._scale, self._keys, self._at = layer.sinks, layer.scale, keys, at
-        self._qkv = tuple(masks[kind] for kind in QKV)
+        self._qkv = tuple(masks[kind] for kind in HEADED)
 
     def forward(self, x: Array, norm: Norm, into: Array) -> None:
-        masks, asked, out = self._masks, self._asked, self._sites["attn_out"]
-        self._read = Read(x, norm, masks["attn_in"], asked["attn_in"])
+        masks, nodes, out = self._masks, self._nodes, self._sites["attn_out"]
+        self._read = Read(x, norm, masks["attn_in"], nodes["attn_in"].has_mask)
         source = self._read.values
-        wanted = kernels.needed(out.weight, masks["attn_out"], masks["attn_v"], asked["attn_v"])
+        wanted = kernels.needed(out.weight, masks["attn_out"], masks["attn_v"], nodes["attn_v"].has_mask)
         self._mixed, self._heads = kernels.attend(
-            tuple(self._sites[kind] for kind in QKV),
+            tuple(self._sites[kind] for kind in HEADED),
             self._qkv,
-            tuple(asked[kind] for kind in QKV),
+            tuple(nodes[kind].has_mask for kind in HEADED),
             masks["attn_in"],
             source,
             source if self._at is None else np.take(source, self._at, 1),
@@ -83,7 +83,7 @@ class Attention:
         by_out, by_v_mask, by_mixed = kernels.by_write(
             out,
             masks["attn_out"],
-            self._asked["attn_out"],
+            self._nodes["attn_out"].has_mask,
             masks["attn_v"],
             self._place,
             self._mixed,
@@ -99,7 +99,7 @@ class Attention:
         by_in = self._read.backward(
             [
                 (self._sites[kind], passing, every, by)
-                for kind, passing, by in zip(QKV, (scored, scored, on), (by_q, by_k, by_v), strict=True)
+                for kind, passing, by in zip(HEADED, (scored, scored, on), (by_q, by_k, by_v), strict=True)
             ],
             into,
         )
@@ -109,23 +109,30 @@ class Attention:
 class Mlp:
     def __init__(self, layer: Layer, masks: Mapping[str, Array]):
         self._neuron, self._out = layer.sites["mlp_neuron"], layer.sites["mlp_out"]
-        self._masks, self._asked = masks, _asked(layer)
+        self._nodes, self._masks = layer.nodes, masks
 
     def forward(self, x: Array, norm: Norm, into: Array) -> None:
-        masks, asked, mask = self._masks, self._asked, self._masks["mlp_neuron"]
-        self._read = Read(x, norm, masks["mlp_in"], asked["mlp_in"])
-        wanted = kernels.needed(self._out.weight, masks["mlp_out"], mask, asked["mlp_neuron"])
-        nodes = np.flatnonzero(wanted)
+        masks, nodes, mask = self._masks, self._nodes, self._masks["mlp_neuron"]
+        self._read = Read(x, norm, masks["mlp_in"], nodes["mlp_in"].has_mask)
+        wanted = kernels.needed(self._out.weight, masks["mlp_out"], mask, nodes["mlp_neuron"].has_mask)
+        computed = np.flatnonzero(wanted)
         self._place = np.full(len(mask), -1)
-        self._place[nodes] = np.arange(len(nodes))
-        self._values, self._slopes = kernels.neurons(self._neuron, nodes, masks["mlp_in"], self._read.values)
+        self._place[computed] = np.arange(len(computed))
+        self._values, self._slopes = kernels.neurons(self._neuron, computed, masks["mlp_in"], self._read.values)
         kernels.write(self._out, masks["mlp_out"], mask, self._place, self._values, into)
 
     def backward(self, by_x: Array, into: Array) -> dict[str, Array]:
         """The gradients of the masks; that of the stream that it reads is added to `into`."""
         masks, mask = self._masks, self._masks["mlp_neuron"]
         by_out, by_mask, by_before = kernels.by_write(
-            self._out, masks["mlp_out"], self._asked["mlp_out"], mask, self._place, self._values, self._slopes, by_x
+            self._out,
+            masks["mlp_out"],
+            self._nodes["mlp_out"].has_mask,
+            mask,
+            self._place,
+            self._values,
+            self._slopes,
+            by_x,
         )
         on = (mask != 0).astype(by_x.dtype)
         by_in = self._read.backward([(self._neuron, on, self._place, by_before)], into)
@@ -139,7 +146,8 @@ class Logits:
     def __init__(self, unembed: CompressedSite, unscaled: Array, x: Array, norm: Norm, bigram: Array | None):
         self._weights, self._unscaled, self._x, self._norm = unembed.transposed, unscaled, x, norm
         self.values = np.empty(unscaled.shape[::-1], unscaled.dtype)
-        kernels.turned(unscaled, norm.inverse, self.values)
+        kernels.transpose(unscaled, self.values)
+        self.values *= norm.inverse[:, None]
         if bigram is not None:
             self.values += bigram
 
@@ -152,8 +160,3 @@ class Logits:
             by_inverse = np.einsum("tq,tq->q", by, self._unscaled)
             by_x -= self._x * (by_inverse * norm.inverse**3 * by.dtype.type(norm.share))
         return by_x
-
-
-def _asked(layer: Layer) -> dict[str, Array]:
-    """bool[node] of each kind of site, whose masks' gradients are wanted."""
-    return {kind: nodes.has_mask for kind, nodes in layer.nodes.items()}

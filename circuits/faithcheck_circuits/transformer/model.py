@@ -101,15 +101,17 @@ class _Runnable:
         """What is computed by compiled loops: where gradients are asked for of masks over the nodes of every site, or
         the logits of one circuit.
         """
-        from faithcheck_circuits.transformer.masked import circuit_logits, masked_logits
-
         if torch.is_grad_enabled() and any(mask.requires_grad for mask in masks.values()):
             if len(masks) < len(self.sites) or any(m.dim() != 2 or m.dtype != self.dtype for m in masks.values()):
                 return None
+            from faithcheck_circuits.transformer.masked import masked_logits
+
             return masked_logits(self.whole, self._parts(), tokens, positions, vocab, masks, norm_scales)
         several = tokens.dim() == 3 or positions.dim() == 2 or any(scale.dim() == 3 for scale in norm_scales.values())
         if masks or several or self._keep is None or any(len(kept) > 1 for kept in self._keep.values()):
             return None
+        from faithcheck_circuits.transformer.masked import circuit_logits
+
         return circuit_logits(self.whole, self._parts()[0], tokens, positions, vocab, norm_scales)
 
 

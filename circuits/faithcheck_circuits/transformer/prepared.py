@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from faithcheck.model import HEADED, SITE_KINDS
@@ -15,6 +14,7 @@ from faithcheck_circuits.transformer import kernels
 from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE, WRITTEN, Config
 from faithcheck_circuits.transformer.embedding import Embedding
 from faithcheck_circuits.transformer.kernels import Array, CompressedSite, compressed
+from faithcheck_circuits.transformer.sites import channels_of
 
 BySite = Mapping[str, Array]
 
@@ -96,31 +96,27 @@ def _site(weight: Array, bias: Array) -> CompressedSite:
 
 
 def parts(network: Prepared, embedding: Embedding, keep: Mapping[str, Tensor]) -> list[Prepared]:
-    """Of a whole network, each member's kept nodes, {site: bool[member, node]}."""
-    arrays = {site: kept.numpy() for site, kept in keep.items()}
-    members = max(map(len, arrays.values()))
-    return [part(network, embedding, {site: kept[i] for site, kept in arrays.items()}) for i in range(members)]
+    """Of a whole network, each member's kept nodes, {site: bool[member, node]}, in the channels that they read or
+    write."""
+    used, written = channels_of(keep, RESIDUAL), channels_of(keep, WRITTEN)
+    rest = embedding.rest(used).detach().numpy()
+    return [
+        _part(network, {site: kept[i].numpy() for site, kept in keep.items()}, used[i].numpy(), written[i].numpy(), row)
+        for i, row in enumerate(rest)
+    ]
 
 
-def part(network: Prepared, embedding: Embedding, keep: BySite) -> Prepared:
-    """The kept nodes of a whole network, {site: bool[node]}, in the channels that they read or write."""
-    used = _channels(keep, RESIDUAL)
-    channels, squares = np.flatnonzero(used), embedding.squares.get().detach()
-    added = _places(np.where(_channels(keep, WRITTEN)[channels], channels, -1), len(used))
+def _part(network: Prepared, keep: BySite, used: Array, written: Array, rest: Array) -> Prepared:
+    channels = np.flatnonzero(used)
+    added = _places(np.where(written[channels], channels, -1), len(used))
     return replace(
         network,
         layers=[_layer(i, layer, keep, used) for i, layer in enumerate(network.layers)],
         gains={norm: gain[channels] for norm, gain in network.gains.items()},
         channels=channels,
-        rest=(torch.from_numpy(~used).to(squares.dtype) @ squares).numpy(),  # NumPy's has threads that go on waiting
+        rest=rest,
         unembed=kernels.part(network.unembed, np.arange(len(network.unembed.bias)), added, len(channels)),
     )
-
-
-def _channels(keep: BySite, kinds: Sequence[str]) -> Array:
-    """bool[channel]: those of kept nodes."""
-    found: Array = np.any([kept for site, kept in keep.items() if site.split(".")[1] in kinds], 0)
-    return found
 
 
 def _layer(i: int, layer: Layer, keep: BySite, used: Array) -> Layer:

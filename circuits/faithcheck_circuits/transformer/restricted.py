@@ -17,6 +17,7 @@ from faithcheck_circuits.transformer.config import RESIDUAL, SOURCE, WRITTEN
 from faithcheck_circuits.transformer.matrix import SMALL, Matrix
 from faithcheck_circuits.transformer.network import Network, Stream
 from faithcheck_circuits.transformer.rows import Rows
+from faithcheck_circuits.transformer.sites import channels_of
 
 
 class RestrictedNetwork(Network):
@@ -43,18 +44,16 @@ class RestrictedNetwork(Network):
     def _carry(self, keep: Mapping[str, Tensor]) -> None:
         """The channels of the stream, their embeddings, and the squares of the other channels' embeddings."""
         residual = [site for site in keep if site.split(".")[1] in RESIDUAL]
-        used = torch.stack([keep[site] for site in residual]).any(0)
+        used = channels_of(keep, RESIDUAL)
         if self.config.activation_topk is not None:
             used = torch.ones_like(used)
         self._channel, carried = slots(used)
-        rows, squares = self.embedding.rows.get(), self.embedding.squares.get()
-        self._embed = rows[self._channel] * carried[:, :, None]
-        self._rest = (~used).to(squares.dtype) @ squares
+        self._embed = self.embedding.rows.get()[self._channel] * carried[:, :, None]
+        self._rest = self.embedding.rest(used)
         rank = used.cumsum(1) - 1
         for site in residual:
             self._rows[site] = Rows(rank.gather(1, self.index[site]), self.filled[site], carried.shape[1])
-        written = torch.stack([keep[site] for site in residual if site.split(".")[1] in WRITTEN]).any(0)
-        self._written, self._is_written = slots(written)
+        self._written, self._is_written = slots(channels_of(keep, WRITTEN))
         self._added = Rows(rank.gather(1, self._written), self._is_written, carried.shape[1])
 
     def _place_in_heads(self, layer: int, keep: Mapping[str, Tensor]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
+from torch import Tensor
 
 from faithcheck.model import SITE_KINDS, Site
 from faithcheck_circuits.transformer.config import Config
@@ -18,3 +21,8 @@ def sites_of(config: Config, device: torch.device) -> dict[str, Site]:
         for layer in range(config.layers)
         for kind in SITE_KINDS
     }
+
+
+def channels_of(keep: Mapping[str, Tensor], kinds: Sequence[str]) -> Tensor:
+    """bool[member, channel]: those of the residual stream that are kept nodes of these kinds of sites."""
+    return torch.stack([kept for site, kept in keep.items() if site.split(".")[1] in kinds]).any(0)
