@@ -46,8 +46,7 @@ def execute(run: Resolved) -> Iterator[Event]:
             yield from _timed(case, partial(extract, run, state, seeds))
         for case, resolved in zip(checks, run.checks, strict=True):
             yield from _timed(case, partial(_judge, run, state, resolved, case))
-        state.subjects.clear()  # they keep what was computed on them
-        state.bench.forget_runs()
+        state.forget()
 
 
 def _timed(case: Case, work: Callable[[], tuple[list[Event], str]]) -> Iterator[Event]:

@@ -9,18 +9,17 @@ from torch import Tensor
 
 from faithcheck.bench import Bench
 from faithcheck.subject import Subject
-from faithcheck.untouched import changed, of_prompts
+from faithcheck.untouched import changed, of_prompts, of_runs
 
 _FEW = 16
 """Prompts on which the model is asked before and after every check."""
 
 
 def glimpse(bench: Bench) -> Tensor:
-    """The model's logits on a few validation prompts, float[1, prompt, token]; of a changed model others."""
+    """What `of_runs` gives on a few validation prompts."""
     prompts = bench.prompts("validation")
     few = prompts.select(torch.linspace(0, len(prompts) - 1, min(_FEW, len(prompts))).long())
-    with torch.no_grad():
-        return bench.model.run(few.tokens, positions=few.positions).logits
+    return of_runs(bench.model, few)
 
 
 class Lent:

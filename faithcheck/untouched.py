@@ -1,12 +1,15 @@
-"""What a plugin is given and has to leave as it is, beside the weights: its problem, and what the model declares."""
+"""What a plugin is given and has to leave as it is: the model, what that declares, and its problem."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from faithcheck.ablation import Ablation
 from faithcheck.method import Problem
 from faithcheck.model import Model
 from faithcheck.prompts import PromptSet
@@ -27,6 +30,24 @@ def of_problem(problem: Problem) -> Snapshot:
 def of_model(model: Model) -> Snapshot:
     """{what: a copy} of what it declares."""
     return {"model.sites": dict(model.sites), "model.norms": tuple(model.norms)}
+
+
+def of_runs(model: Model, prompts: PromptSet) -> Tensor:
+    """The logits of a model at the answers, float[1 to 3, prompt, token]; of a changed model others.
+
+    Also as its restriction to all nodes gives them, by itself and under masks that are all on: a model may compute
+    these from other copies of its weights. What is copied is copied here, where nothing has been changed yet.
+    """
+    sizes, device = {name: site.size for name, site in model.sites.items()}, model.device
+    with torch.no_grad():
+        logits = [model.run(prompts.tokens, positions=prompts.positions).logits]
+        with suppress(Exception):  # a `restrict` that raises is the error of whoever asks for it
+            every = {name: torch.ones(size, dtype=torch.bool, device=device) for name, size in sizes.items()}
+            masks = {name: torch.ones(1, size, dtype=model.dtype, device=device) for name, size in sizes.items()}
+            restricted = model.restrict(every, Ablation())
+            logits.append(restricted.run(prompts.tokens, positions=prompts.positions).logits)
+            logits.append(restricted.run(prompts.tokens, positions=prompts.positions, masks=masks).logits)
+        return torch.cat(logits)
 
 
 def of_prompts(prompts: PromptSet) -> Snapshot:

@@ -4,67 +4,83 @@ from itertools import chain, pairwise
 
 import pytest
 import torch
-from faithcheck_circuits.methods.active_set import SOONEST, ActiveSet
+from faithcheck_circuits.methods.active_set import COMPACT_BELOW, ActiveSet
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 NODES = 10_000
+FEW, MANY = int(NODES * COMPACT_BELOW) - 1, int(NODES * COMPACT_BELOW)
+LR = 0.01
 
 
-def on(*counts):
-    """bool[member, node]: the first so many nodes of each member."""
-    return torch.arange(NODES) < torch.tensor(counts)[:, None]
+def tau(*counts, off=-1.0):
+    """float[member, node]: the first so many nodes of each member on, the others at `off`."""
+    return torch.where(torch.arange(NODES) < torch.tensor(counts)[:, None], 0.5, off)
 
 
-def gaps(schedule, now, steps=200):
-    """Steps between the full steps of member 0, while full steps leave `now(step)` on."""
-    full = []
+def gaps(now, rarely=32, steps=200):
+    """Steps between the full steps of member 0, while every full step leaves the parameters at `now`."""
+    schedule, full = ActiveSet(len(now), NODES, rarely), []
     for step in range(steps):
         due = schedule.due(step)
         if 0 in due:
             full.append(step)
-        schedule.after_full(step, due, now(step))
-    return [after - before for before, after in pairwise(full)]
+        schedule.after_full(step, due, now, LR)
+    return {after - before for before, after in pairwise(full)}
 
 
 def test_while_many_nodes_are_on_every_step_is_a_full_one():
-    assert set(gaps(ActiveSet(on(NODES), 32), lambda step: on(600))) == {1}
+    assert gaps(tau(MANY)) == {1}
 
 
-def test_once_few_are_on_and_none_comes_back_full_steps_grow_rare():
-    found = gaps(ActiveSet(on(NODES), 32), lambda step: on(100))
-    assert found[0] <= SOONEST
-    assert max(found) == 32
-    assert found[-1] == 32
+def test_once_few_are_on_and_the_others_far_away_full_steps_are_rare():
+    assert gaps(tau(FEW)) == {32}
 
 
-def test_they_stay_frequent_while_they_turn_nodes_on_again():
-    """Each full step leaves another node on."""
-    shift = iter(range(10**6))
-    found = gaps(ActiveSet(on(NODES), 32), lambda step: on(100).roll(next(shift), 1))
-    assert max(found) <= SOONEST
+@pytest.mark.parametrize(("off", "every"), [(-0.33, 32), (-0.31, 16), (-0.15, 8), (-0.05, 4), (-0.03, 2), (-0.01, 1)])
+def test_they_are_as_rare_as_lets_only_few_nodes_come_on_in_between(off, every):
+    assert gaps(tau(FEW, off=off)) == {every}
 
 
 def test_every_step_is_full_where_that_is_asked_for():
-    assert set(gaps(ActiveSet(on(NODES), 1), lambda step: on(10))) == {1}
+    assert gaps(tau(10), rarely=1) == {1}
 
 
 def test_a_members_schedule_does_not_depend_on_the_others():
-    alone = gaps(ActiveSet(on(NODES), 16), lambda step: on(100))
-    with_others = gaps(ActiveSet(on(NODES, NODES, 5), 16), lambda step: on(100, 9000, 5))
-    assert alone == with_others
+    assert gaps(tau(100)) == gaps(tau(100, 9000, 5))
+
+
+@given(seed=st.integers(0, 2**31), rarely=st.integers(1, 20))
+@settings(max_examples=40, deadline=None)
+def test_a_node_that_is_left_out_cannot_come_on_before_the_next_full_step(seed, rarely):
+    """Nodes that are left out stay where they are until then; had they moved up by LR in each step, they would still be
+    off the step before it, and every node that is left out is off."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = float(torch.rand((), generator=generator)) / 2
+    schedule = ActiveSet(1, NODES, rarely)
+    for step in range(60):
+        due = schedule.due(step)
+        if due:
+            now = torch.randn(1, NODES, generator=generator) * spread - 3 * spread
+            schedule.after_full(step, due, now, LR)
+            left_out = now[~schedule.active]
+        waited = step - schedule._last[0]
+        assert (left_out + LR * (waited + 1) < 0).all()
 
 
 def settled(*counts):
-    schedule = ActiveSet(on(*(NODES for _ in counts)), 32)
-    schedule.after_full(0, list(range(len(counts))), on(*counts))
+    schedule = ActiveSet(len(counts), NODES, 32)
+    schedule.after_full(0, list(range(len(counts))), tau(*counts), LR)
     return schedule
 
 
-def test_a_member_that_lost_many_nodes_goes_on_with_those_that_are_left():
-    schedule = settled(100, 100, 100)
-    assert not schedule.shrink(SOONEST, on(90, 80, 76))
-    assert schedule.active.sum(1).tolist() == [100, 100, 100]
-    assert schedule.shrink(SOONEST, on(90, 70, 120))
-    assert schedule.active.sum(1).tolist() == [100, 70, 100]
+def test_compact_steps_train_what_is_on_or_within_reach():
+    now = tau(100)
+    now[0, 100:110] = -0.31
+    now[0, 110:120] = -0.33
+    schedule = ActiveSet(1, NODES, 32)
+    assert schedule.after_full(0, [0], now, LR)
+    assert schedule.active.nonzero()[:, 1].tolist() == list(range(110))
 
 
 def test_members_alike_in_size_step_together_and_large_ones_not_at_all():
@@ -79,8 +95,6 @@ def test_members_without_nodes_are_grouped_too(counts):
 
 
 def test_a_full_step_stands_for_all_that_a_node_has_missed():
-    schedule = settled(100)
-    schedule.after_full(4, [0], on(100))
-    steps = schedule.steps_for(12, torch.tensor([0]))
+    steps = settled(100).steps_for(32, torch.tensor([0]))
     assert steps[0, :100].unique().tolist() == [1]
-    assert steps[0, 100:].unique().tolist() == [8]
+    assert steps[0, 100:].unique().tolist() == [32]

@@ -7,6 +7,8 @@ import torch
 from faithcheck_circuits.methods import mask_training
 from faithcheck_circuits.methods.batches import train_masks
 from faithcheck_circuits.methods.mask_training import MaskTraining
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from plain_forward import plain_forward
 from small_pruning import MODEL, NODES, TRAIN, doubled, method, problem, relabelled
 
@@ -102,7 +104,7 @@ def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, see
     size = 0.1 + torch.rand(3, NODES, generator=generator)
     start = torch.where(torch.rand(3, NODES, generator=generator) < share, size, -size).clamp(-1, 1)
     compact, full = training(start, norms=norms), training(start, norms=norms)
-    on, before = compact._on(), compact.tau.clone()
+    on, before = start >= 0, compact.tau.clone()
     for number in (0, 1):
         expected = step(full, full._whole([0, 1, 2]), number)
         found = step(compact, [compact._restricted(torch.arange(3), on)], number)
@@ -137,13 +139,32 @@ def test_members_that_are_idle_stay_as_they_are():
     assert torch.equal(state.tau[[0, 2]], all_step.tau[[0, 2]])
 
 
-def test_a_step_that_stands_for_several_goes_as_far_but_brings_no_node_back_further_than_one():
-    """Nodes that were off fall four times as far under a penalty; the first few, pushed up, come back by one step."""
-    off = torch.full((1, NODES), -0.03, dtype=torch.float64)
-    state = training(off, members=1, weight_decay=0.0)
-    grad = torch.ones(1, NODES, dtype=torch.float64)
-    grad[:, :5] = -1
-    every, steps = torch.arange(NODES)[None], torch.full((1, NODES), 4)
-    state._update(torch.tensor([0]), every, off, grad, 0.02, steps)
-    torch.testing.assert_close(state.tau[0, 5:-1], torch.full((NODES - 5,), -0.11, dtype=torch.float64))
-    torch.testing.assert_close(state.tau[0, :5], torch.full((5,), 0.02, dtype=torch.float64))
+def updated(tau, grads, lr, steps=None):
+    """A member's state after updates of all its nodes with these gradients."""
+    state = training(tau, members=1, weight_decay=0.0)
+    every = torch.arange(NODES)[None]
+    for grad in grads:
+        state._update(torch.tensor([0]), every, state.tau[:, :-1], grad, lr, steps)
+    return state
+
+
+def test_a_step_that_stands_for_several_is_as_many_with_the_same_gradient():
+    generator = torch.Generator().manual_seed(0)
+    tau = torch.rand(1, NODES, generator=generator).double() / 2 - 0.25
+    grad = torch.randn(1, NODES, generator=generator).double().sign() * 3  # beside which Adam's epsilon is nothing
+    once = updated(tau, [grad], 0.02, torch.full((1, NODES), 4))
+    each = updated(tau, 4 * [grad], 0.02)
+    for name in ("mean", "square", "count", "tau"):
+        torch.testing.assert_close(getattr(once, name), getattr(each, name), rtol=1e-7, atol=1e-9)
+
+
+@given(seed=st.integers(0, 2**31), steps=st.integers(1, 8), growth=st.floats(-3, 3))
+@settings(max_examples=30, deadline=None)
+def test_no_step_moves_a_node_much_further_than_the_learning_rate(seed, steps, growth):
+    """By the Cauchy-Schwarz inequality by 1.17 of it at most, of running means with decays of 0.9 and 0.95: gradients
+    that grow or shrink by `growth` powers of e from one to the next."""
+    generator = torch.Generator().manual_seed(seed)
+    grads = [torch.randn(1, NODES, generator=generator).double() * math.exp(growth * i) for i in range(6)]
+    tau = torch.zeros(1, NODES, dtype=torch.float64)
+    before, after = (updated(tau, some, 0.01, torch.full((1, NODES), steps)).tau for some in (grads[:-1], grads))
+    assert float((after - before).abs().max()) <= 1.17 * 0.01 * steps

@@ -332,6 +332,63 @@ def test_a_weight_that_is_changed_behind_torchs_back_is_seen_by_the_engine(form)
         before = after
 
 
+def runs_a_circuit(model, tokens, positions):
+    every = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
+    model.restrict(every, Ablation()).run(tokens, positions=positions)
+
+
+def runs_under_masks(model, tokens, positions):
+    masks = {site: mask.requires_grad_() for site, mask in hard_masks(model, 2, 0.5, 1).items()}
+    model.run(tokens, positions=positions, masks=masks)
+
+
+@pytest.mark.parametrize("run", [runs_a_circuit, runs_under_masks])
+@pytest.mark.parametrize("behind", [True, False])
+def test_weights_that_are_changed_for_a_while_leave_no_copy_that_the_engine_does_not_see(form, run, behind):
+    """Behind torch's back, or only put back so: the loops must run on what the weights are, or the engine see it."""
+    model = small_model("weight-sparse", 2)
+    tokens, positions = random_prompts(model)
+    every = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
+    bench = SimpleNamespace(prompts=lambda split: SimpleNamespace(tokens=tokens, positions=positions))
+    before, want = behaviour(bench, model), model.run(tokens, positions=positions).logits
+    weight = model.network.tensors["unembed"]
+    kept = weight.clone()
+    (weight.data if behind else weight).mul_(4)
+    run(model, tokens, positions)
+    weight.data.copy_(kept)
+    found = model.restrict(every, Ablation()).run(tokens, positions=positions).logits
+    assert not same(behaviour(bench, model), before) or (found - want).abs().max() < 1e-9
+
+
+def test_a_restriction_keeps_the_nodes_that_it_was_given():
+    model = small_model()
+    tokens, positions = random_prompts(model)
+    keep = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
+    circuit = model.restrict(keep, Ablation())
+    keep["0.mlp_out"][:] = False
+    close(circuit.run(tokens, positions=positions).logits, model.run(tokens, positions=positions).logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float32])
+def test_nodes_to_keep_that_are_not_bool_are_refused(dtype):
+    model = small_model()
+    keep = {name: torch.ones(site.size, dtype=torch.bool) for name, site in model.sites.items()}
+    keep["1.attn_q"] = keep["1.attn_q"].to(dtype)
+    with pytest.raises(ValueError, match=r"keep is bool at every site; 1\.attn_q is torch\."):
+        model.restrict(keep, Ablation())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_circuit_under_given_scales_of_any_precision(form, dtype):
+    model = small_model("weight-sparse", 2)
+    tokens, positions = random_prompts(model)
+    captured = model.run(tokens, capture=model.norms).captured
+    scales = {norm: captured[norm].to(dtype) for norm in model.norms}
+    circuit = model.restrict(random_keep(model, 1, 1), Ablation())
+    plain = circuit.run(tokens, norm_scales=scales).logits[:, torch.arange(tokens.shape[0]), positions]
+    close(circuit.run(tokens, positions=positions, norm_scales=scales).logits, plain)
+
+
 def test_what_is_derived_is_made_once_until_a_source_changes():
     source, made = torch.ones(3), []
 

@@ -83,5 +83,5 @@ def _batches(runs: Sequence[Run], parameters: SparsePrune.Parameters) -> list[li
 def _at_once(problem: Problem, batch: int) -> int:
     """Members of a full step, which holds about three floats a node, prompt and position for the backward pass."""
     nodes = sum(site.size for site in problem.model.sites.values())
-    fit = problem.budget.memory // (3 * 4 * nodes * batch * problem.prompts.tokens.shape[1])
+    fit = problem.budget.memory // (3 * problem.model.dtype.itemsize * nodes * batch * problem.prompts.tokens.shape[1])
     return max(1, min(fit, CPU_WIDTH) if problem.model.device.type == "cpu" else fit)

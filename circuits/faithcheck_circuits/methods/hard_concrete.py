@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from faithcheck import parameters
 
@@ -41,7 +41,7 @@ class HardConcrete:
     class Parameters(parameters.Parameters):
         steps: int = Field(300, gt=0, description="optimiser steps")
         penalty: float = Field(1e-2, ge=0, description="for each node expected to be on, in nats")
-        sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on penalty")
+        sweep: tuple[PositiveFloat, ...] = Field((1.0, 0.1), min_length=1, description="factors on penalty")
         lr: float = Field(0.2, gt=0, description="learning rate of Adam")
         start: float = Field(3.0, description="log alpha at first; a gate is then 0 with a probability of 1 %")
         batch: int = Field(64, gt=0, description="prompts per step")

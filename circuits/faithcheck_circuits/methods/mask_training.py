@@ -58,7 +58,7 @@ class MaskTraining:
         losses, nodes = [], []
         compiles = hasattr(self.model, "restrict") and self.problem.ablation.kind == "zero"
         rarely = self.p.full_every if compiles else 1
-        schedule, compact = ActiveSet(self._on(), rarely), list[Group]()
+        schedule, compact = ActiveSet(len(self.tau), self.total, rarely), list[Group]()
         for step in range(self.p.steps):
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
             loss = self.tau.new_empty(len(self.tau))
@@ -67,19 +67,14 @@ class MaskTraining:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, steps=steps)
             for group in compact:
                 self._step(group, self.drawn.at(step, group.rows), lr, loss, idle=due)
-            on = self._on()
-            if schedule.after_full(step, due, on) | schedule.shrink(step, on):
+            if schedule.after_full(step, due, self.tau[:, :-1], lr):
                 compact = [self._restricted(rows, schedule.active[rows]) for rows in schedule.groups()]
             losses.append(loss)
-            nodes.append(on.sum(-1))
+            nodes.append((self.tau[:, :-1] >= 0).sum(-1))
         trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
         return [
             Trained(self._by_site(self.tau[i, :-1]), factor, trace[i], kept[i]) for i, factor in enumerate(self.factors)
         ]
-
-    def _on(self) -> Tensor:
-        """bool[member, node]."""
-        return self.tau[:, :-1] >= 0
 
     def _by_site(self, flat: Tensor) -> dict[str, Tensor]:
         parts = flat.detach().cpu().split(self.sizes)
@@ -149,15 +144,15 @@ class MaskTraining:
         return prompt_losses(logits, prompts.targets, prompts.distractors, self.problem.loss).mean(-1)
 
     def _update(self, rows: Tensor, active: Tensor, tau: Tensor, grad: Tensor, lr: float, steps: Tensor | None) -> None:
-        """A node that comes back by a step that stands for several comes no further than by one."""
+        """A step that stands for several is as many with the same gradient."""
+        n = 1 if steps is None else steps.to(tau.dtype)
         beta1, beta2 = 0.9, self.p.beta2
-        mean = self.mean[rows].gather(1, active) * beta1 + (1 - beta1) * grad
-        square = self.square[rows].gather(1, active) * beta2 + (1 - beta2) * grad.square()
-        count = self.count[rows].gather(1, active) + 1
+        mean = self.mean[rows].gather(1, active) * beta1**n + (1 - beta1**n) * grad
+        square = self.square[rows].gather(1, active) * beta2**n + (1 - beta2**n) * grad.square()
+        count = self.count[rows].gather(1, active) + n
         step = mean / (1 - beta1**count) / ((square / (1 - beta2**count)).sqrt() + 1e-8)
-        far = lr if steps is None else lr * steps
-        moved = (tau * (1 - far * self.p.weight_decay) - far * step).clamp(-1, 1)
-        tau = moved if steps is None else moved.where(steps == 1, moved.clamp(max=lr))
+        far = lr * n
+        tau = (tau * (1 - far * self.p.weight_decay) - far * step).clamp(-1, 1)
         for state, value in ((self.tau, tau), (self.mean, mean), (self.square, square), (self.count, count)):
             state[rows[:, None], active] = value
         self.tau[:, -1] = -1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
 from faithcheck import parameters
 
@@ -28,7 +28,7 @@ class SparsePrune:
     class Parameters(parameters.Parameters):
         steps: int = Field(300, gt=0, description="optimiser steps per penalty")
         k_coef: float = Field(3e-3, gt=0, description="penalty per kept node, in nats")
-        sweep: tuple[float, ...] = Field((1.0, 0.1), min_length=1, description="factors on k_coef")
+        sweep: tuple[PositiveFloat, ...] = Field((1.0, 0.1), min_length=1, description="factors on k_coef")
         lr: float = Field(1e-2, gt=0, description="learning rate at the first step; decays linearly to 0")
         beta2: float = Field(0.95, gt=0, lt=1)
         weight_decay: float = Field(1e-3, ge=0)

@@ -48,7 +48,8 @@ def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
         compiled = numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:
         return numba.njit(**_OPTIONS)(function)
-    compiled._cache = _Kept(compiled._cache)
+    if hasattr(compiled, "_cache"):  # NUMBA_DISABLE_JIT leaves a function as it is
+        compiled._cache = _Kept(compiled._cache)
     return compiled
 
 

@@ -15,16 +15,12 @@ ByName = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Levers:
-    """Masks and baselines {site: float[member, node, column or 1]}, norm scales {norm: float[member, column or 1]}.
-
-    `hard`: the sites whose masks came over [member, node].
-    """
+    """Masks and baselines {site: float[member, node, column or 1]}, norm scales {norm: float[member, column or 1]}."""
 
     columns: Columns
     masks: ByName
     baselines: ByName
     norm_scales: ByName
-    hard: frozenset[str]
 
 
 def levers_of(
@@ -35,7 +31,6 @@ def levers_of(
     Prompts share the columns of their prefixes unless a lever tells them apart, or wants a gradient of its own at each
     position. positions: int[prompt], after which nothing is asked for, or int[member, prompt].
     """
-    hard = frozenset(site for site, mask in levers[0].items() if mask.dim() == 2)
     one_list = len(tokens) == 1 and (positions is None or positions.dim() == 1)
     if (
         tokens.device.type == "cpu"
@@ -45,11 +40,11 @@ def levers_of(
     ):
         shared = Columns.together(tokens, positions)
         if shared is not None and (over := _over(shared, levers)) is not None:
-            return Levers(shared, *over, hard)
+            return Levers(shared, *over)
     apart = Columns.apart(tokens)
     over = _over(apart, levers)
     assert over is not None
-    return Levers(apart, *over, hard)
+    return Levers(apart, *over)
 
 
 def _over(columns: Columns, levers: tuple[ByName, ByName, ByName]) -> tuple[ByName, ByName, ByName] | None:

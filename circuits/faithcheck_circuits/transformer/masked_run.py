@@ -29,7 +29,7 @@ class MaskedPrompts:
         self._network, self._columns, self._queries, self._vocab = network, columns, answers.queries, vocab
         self._of_prompt = answers.of_prompt
         self.layers, self.width = network.config.layers, columns.tokens.shape[1]
-        self.scales = {norm: scale.numpy() for norm, scale in scales.items()}
+        self.scales = {norm: scale.to(network.tensors["embed"].dtype).numpy() for norm, scale in scales.items()}
         self._answered = columns.tokens[0][answers.columns]
         self.tokens = columns.tokens[0].numpy()
         if self.tokens.size and not 0 <= self.tokens.min() <= self.tokens.max() < network.config.vocabulary:

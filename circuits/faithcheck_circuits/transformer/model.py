@@ -107,7 +107,8 @@ class _Runnable:
             from faithcheck_circuits.transformer.masked import masked_logits
 
             return masked_logits(self.whole, self._parts(), tokens, positions, vocab, masks, norm_scales)
-        several = tokens.dim() == 3 or positions.dim() == 2 or any(scale.dim() == 3 for scale in norm_scales.values())
+        scales = [scale for scale in norm_scales.values() if scale.dim() == 3]
+        several = tokens.dim() == 3 or positions.dim() == 2 or any(len(scale) > 1 for scale in scales)
         if masks or several or self._keep is None or any(len(kept) > 1 for kept in self._keep.values()):
             return None
         from faithcheck_circuits.transformer.masked import circuit_logits
@@ -140,17 +141,20 @@ class SparseTransformer(_Runnable):
 
         keep: {site: bool[node] or bool[member, node]}, every site named. With members, each has its own nodes.
         trainable: whether `run` leaves a graph for gradients with respect to masks and baselines.
-        Raises ValueError where a site is missing or has another size, or ablation is not zero.
+        Raises ValueError where a site is missing, has another size or is not bool, or ablation is not zero.
         """
         if ablation.kind != "zero":
             raise ValueError(
                 f"a restricted model leaves ablated nodes out; {ablation.kind} ablation needs the whole one"
             )
-        masks = {site: torch.atleast_2d(kept) for site, kept in keep.items()}
+        masks = {site: torch.atleast_2d(kept).clone() for site, kept in keep.items()}
         check_names(self, masks)
         missing = sorted(set(self.sites) - set(masks))
         if missing:
             raise ValueError(f"keep does not name {', '.join(missing)}")
+        other = [f"{site} is {kept.dtype}" for site, kept in masks.items() if kept.dtype != torch.bool]
+        if other:
+            raise ValueError(f"keep is bool at every site; {other[0]}")
         return RestrictedTransformer(self, masks, trainable)
 
     def count_edges(self, keep: Mapping[str, Tensor]) -> int:
