@@ -20,7 +20,7 @@ def tau(*counts, off=-1.0):
 
 def gaps(now, rarely=32, steps=200):
     """Steps between the full steps of member 0, while every full step leaves the parameters at `now`."""
-    schedule, full = ActiveSet(len(now), NODES, rarely), []
+    schedule, full = ActiveSet(now, rarely), []
     for step in range(steps):
         due = schedule.due(step)
         if 0 in due:
@@ -57,7 +57,7 @@ def test_a_node_that_is_left_out_cannot_come_on_before_the_next_full_step(seed, 
     off the step before it, and every node that is left out is off."""
     generator = torch.Generator().manual_seed(seed)
     spread = float(torch.rand((), generator=generator)) / 2
-    schedule = ActiveSet(1, NODES, rarely)
+    schedule = ActiveSet(tau(NODES), rarely)
     for step in range(60):
         due = schedule.due(step)
         if due:
@@ -69,7 +69,7 @@ def test_a_node_that_is_left_out_cannot_come_on_before_the_next_full_step(seed, 
 
 
 def settled(*counts):
-    schedule = ActiveSet(len(counts), NODES, 32)
+    schedule = ActiveSet(tau(*counts), 32)
     schedule.after_full(0, list(range(len(counts))), tau(*counts), LR)
     return schedule
 
@@ -78,7 +78,7 @@ def test_compact_steps_train_what_is_on_or_within_reach():
     now = tau(100)
     now[0, 100:110] = -0.31
     now[0, 110:120] = -0.33
-    schedule = ActiveSet(1, NODES, 32)
+    schedule = ActiveSet(now, 32)
     assert schedule.after_full(0, [0], now, LR)
     assert schedule.active.nonzero()[:, 1].tolist() == list(range(110))
 

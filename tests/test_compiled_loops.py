@@ -100,6 +100,17 @@ def test_it_compiles_where_nothing_can_be_kept(tmp_path):
     assert (done.returncode, done.stdout) == (0, "[1.0] NullCache\n"), done.stderr
 
 
+def test_it_runs_where_compiling_is_turned_off():
+    code = (
+        "from faithcheck_circuits.transformer import kernels\n"
+        "import numpy as np\n"
+        "print(kernels.inverse_norm(np.ones((4, 1)), np.zeros(1), 4, 0.0).tolist())\n"
+    )
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
+    assert (done.returncode, done.stdout) == (0, "[1.0]\n"), done.stderr
+
+
 @pytest.mark.parametrize("damage", ["emptied", "cut off", "cannot be written"])
 def test_a_damaged_cache_is_no_cache(damage, tmp_path):
     shutil.copy(KERNELS, tmp_path / "loops.py")

@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from faithcheck_circuits.methods.hard_concrete import HardConcrete
+from faithcheck_circuits.methods.sparse_prune import SparsePrune
+from pydantic import ValidationError
 from small_models import small_model
 from small_pruning import MODEL, NODES, OTHERS, close, framed, method, problem, pronoun_model
 
@@ -70,6 +73,13 @@ def test_a_penalty_that_turns_every_node_off_ends_without_a_circuit():
     assert scores.convergence.nodes == 0
     assert not scores.convergence.flattened
     assert not (scores.flat(MODEL) > 0).any()
+
+
+@pytest.mark.parametrize("method", [SparsePrune, HardConcrete])
+@pytest.mark.parametrize("factor", [0.0, -1.0])
+def test_a_factor_that_rewards_nodes_is_refused(method, factor):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        method.Parameters(sweep=(1.0, factor))
 
 
 class MaskedOnly:

@@ -86,7 +86,8 @@ def _rate_row(row: dict[str, Any], peak: dict[str, float]) -> list[object]:
 
 
 def size_table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Kept nodes at the target loss, pair by pair. A circuit that does not reach the target is in brackets."""
+    """Kept nodes at the target loss, pair by pair. A circuit that does not reach the target is in brackets; medians are
+    over the pairs of which both do."""
     head = ("model", "task", "steps", "ours, median", "reference, median", "reached", "ours / reference, seed by seed")
     return table(head, [_size_row(row) for row in rows])
 
@@ -95,7 +96,8 @@ def _size_row(row: dict[str, Any]) -> list[object]:
     ours, theirs = row["ours"], row["reference"]
     pairs = [f"{_nodes(ours, i)} / {_nodes(theirs, i)}" for i in range(len(row["seeds"]))]
     reached = f"{sum(ours['reached'])} and {sum(theirs['reached'])} of {len(pairs)}"
-    medians = [number(median(side["nodes"])) for side in (ours, theirs)]
+    both = [i for i in range(len(pairs)) if ours["reached"][i] and theirs["reached"][i]]
+    medians = [number(median([side["nodes"][i] for i in both])) if both else "" for side in (ours, theirs)]
     return [row["label"], row["task"], row["steps"], *medians, reached, ", ".join(pairs)]
 
 

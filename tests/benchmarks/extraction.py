@@ -66,7 +66,9 @@ def render(data: dict[str, Any], peak: dict[str, float]) -> list[str]:
         Training alone, by the median. The operations are those of the dense algorithm: forward and backward to the
         activations of 64 prompts at every position. Ours leaves most of them out: its share counts work that was not
         done."""
-    sizes = "Kept nodes, both cut by the harness's `Cutter` at a loss of 0.15; in brackets where it is not reached:"
+    sizes = """
+        Kept nodes, both cut by the harness's `Cutter` at a loss of 0.15; in brackets where it is not reached. Medians
+        are over the pairs of which both reach it."""
     return [
         paragraph(both),
         *time_table(data["rows"]),

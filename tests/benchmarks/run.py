@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
         "names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; all without one; peak always runs"
     )
     parser.add_argument("--quick", action="store_true", help="a smoke run of a minute or two, to another folder")
-    parser.add_argument("--seeds", type=int, help="paired seeds of the extractions (8 at d = 256, 3 at d = 1024)")
+    parser.add_argument("--seeds", type=int, help="paired seeds of the extractions (8)")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(names))
     if unknown:

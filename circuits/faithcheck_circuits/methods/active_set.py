@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 COMPACT_BELOW = 0.05
-"""A member takes compact steps while less than this share of its nodes is within reach: of more they would not be
-cheaper."""
+"""A member takes compact steps while less than this share of its nodes is within reach: of more they save little."""
 ALIKE = 1.5
 """Members run compact steps together while the largest has at most this many times the nodes of the smallest."""
 
@@ -25,14 +24,15 @@ class ActiveSet:
     A member's schedule depends on its own nodes alone, not on the members it is batched with.
     """
 
-    def __init__(self, members: int, nodes: int, rarely: int):
-        """rarely: the greatest number of steps from one full step to the next."""
-        self.active = torch.ones(members, nodes, dtype=torch.bool)
+    def __init__(self, tau: Tensor, rarely: int):
+        """tau: float[member, node], the parameters at first. rarely: the greatest number of steps from one full step to
+        the next."""
+        self.active = torch.ones_like(tau, dtype=torch.bool)
         self._intervals = [rarely]
         while self._intervals[-1] > 3:
             self._intervals.append(self._intervals[-1] // 2)
-        self._every = [1] * members
-        self._last = [-1] * members
+        self._every = [1] * len(tau)
+        self._last = [-1] * len(tau)
 
     def due(self, step: int) -> list[int]:
         """The members whose step this is a full one."""
@@ -42,14 +42,13 @@ class ActiveSet:
         """How many steps a full one of these members (int[member]) stands for, int[member, node]: nodes that were not
         active have not moved since the last."""
         waited = torch.tensor([step - self._last[i] for i in members.tolist()], device=members.device)
-        return torch.where(self.active.to(members.device)[members], 1, waited[:, None])
+        return torch.where(self.active[members], 1, waited[:, None])
 
     def after_full(self, step: int, members: Sequence[int], tau: Tensor, lr: float) -> bool:
         """Take up where full steps of these members left the parameters, float[member of all, node]; whether compact
         steps change. lr: the greatest move of a step until the next."""
         if not members:
             return False
-        self.active = self.active.to(tau.device)
         before = [self._every[i] for i in members]
         for i in members:
             self._last[i] = step

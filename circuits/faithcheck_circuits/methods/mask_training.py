@@ -1,7 +1,7 @@
-"""Training node masks: several runs at once, full gradients now and then, the kept nodes only in between.
+"""Training node masks: several runs at once, full gradients now and then, in between those of few nodes.
 
-After a dozen steps most nodes are off. A full step computes every node, and so can turn one on again; a compact step
-runs the model restricted to a member's active nodes, and costs what they cost (`active_set.py` says when is what).
+After a dozen steps most nodes are off. A full step computes every node; a compact step runs the model restricted to a
+member's active nodes, and costs what they cost (`active_set.py` says when is what).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class MaskTraining:
         losses, nodes = [], []
         compiles = hasattr(self.model, "restrict") and self.problem.ablation.kind == "zero"
         rarely = self.p.full_every if compiles else 1
-        schedule, compact = ActiveSet(len(self.tau), self.total, rarely), list[Group]()
+        schedule, compact = ActiveSet(self.tau[:, :-1], rarely), list[Group]()
         for step in range(self.p.steps):
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
             loss = self.tau.new_empty(len(self.tau))
