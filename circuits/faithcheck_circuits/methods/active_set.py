@@ -49,20 +49,17 @@ class ActiveSet:
         steps change. lr: the greatest move of a step until the next."""
         if not members:
             return False
-        before = [self._every[i] for i in members]
-        for i in members:
-            self._last[i] = step
-            self._every[i], self.active[i] = self._within_reach(tau[i], lr)
+        before, now = [self._every[i] for i in members], tau[members]
+        near = torch.stack([(now >= -lr * every).sum(1) for every in self._intervals], 1).tolist()
+        for i, row, counts in zip(members, now, near, strict=True):
+            self._last[i], self._every[i] = step, self._interval(counts, len(row))
+            self.active[i] = row >= -lr * self._every[i]
         return any(every > 1 for every in (*before, *(self._every[i] for i in members)))
 
-    def _within_reach(self, tau: Tensor, lr: float) -> tuple[int, Tensor]:
-        """The longest interval that only a few nodes can come on in, and these; the next step, and all, if there is
-        none."""
-        for every in self._intervals:
-            near = tau >= -lr * every
-            if every > 1 and int(near.sum()) < COMPACT_BELOW * len(tau):
-                return every, near
-        return 1, torch.ones_like(tau, dtype=torch.bool)
+    def _interval(self, near: Sequence[int], nodes: int) -> int:
+        """The longest in which only few of the nodes can come on, of which there are so many for each; else 1."""
+        few = COMPACT_BELOW * nodes
+        return next((every for every, count in zip(self._intervals, near, strict=True) if count < few), 1)
 
     def groups(self) -> Iterator[Tensor]:
         """int[member]: the members that take compact steps, those alike in size together, in ascending order."""
