@@ -159,7 +159,7 @@ def test_ctrl_c_waits_for_the_start_of_workers_also_where_another_thread_takes_i
 
 
 SCRIPT = """
-import os, time
+import os, threading, time
 from functools import partial
 from pathlib import Path
 from faithcheck_circuits.methods.workers import side_by_side
@@ -172,7 +172,7 @@ print("started", flush=True)  # with no guard of __main__: a worker must not com
 try:
     side_by_side([partial(stuck, i) for i in range(2)], 2)
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    print("interrupted", *(t.name for t in threading.enumerate()), flush=True)
 """
 
 
@@ -220,7 +220,7 @@ class TestNoProcessIsLeft:
         process, workers = begin(tmp_path)
         os.killpg(process.pid, signal.SIGINT)
         out, error = process.communicate(timeout=60)
-        assert (process.returncode, out.split(), error) == (0, ["interrupted"], "")
+        assert (process.returncode, out.split(), error) == (0, ["interrupted", "MainThread"], "")
         assert gone(workers)
 
     def test_after_the_parent_is_killed(self, tmp_path, begin):

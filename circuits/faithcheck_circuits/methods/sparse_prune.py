@@ -36,7 +36,7 @@ class SparsePrune:
         init_noise_scale: float = Field(1e-2, ge=0)
         heaviside_temp: float = Field(1.0, gt=0, description="width of the backward sigmoid")
         batch: int = Field(64, gt=0, description="prompts per step")
-        full_every: int = Field(8, gt=0, description="most steps from one full gradient to the next; 1: no active set")
+        full_every: int = Field(2, gt=0, description="most steps from one full gradient to the next; 1: no active set")
 
     def __init__(self, values: SparsePrune.Parameters | None = None):
         self.parameters = values or self.Parameters()

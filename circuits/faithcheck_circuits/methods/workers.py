@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from contextlib import contextmanager
@@ -57,7 +58,16 @@ def _in_processes(jobs: Sequence[Callable[[], T]], workers: int) -> list[T]:
     except BaseException:
         if pool is not None:
             pool.shutdown(kill_workers=True)
+            _end_feeders()
         raise
+
+
+def _end_feeders() -> None:
+    """A pool leaves the thread that feeds its workers behind; ended by the end of this process while it lets go of a
+    semaphore, it would make loky warn of a leak."""
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread":
+            thread.join(timeout=1)
 
 
 def _pool(workers: int) -> Any:
