@@ -19,6 +19,7 @@ from faithcheck.judging import Finding
 from faithcheck.keys import case_key
 from faithcheck.lent import Lent
 from faithcheck.losses import LossKind
+from faithcheck.memory import out_of_memory
 from faithcheck.method import Budget, Problem, extract_many
 from faithcheck.plain_errors import plain_errors
 from faithcheck.plugins import one_line
@@ -49,7 +50,11 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
         with plain_errors():
             return events, _extract_and_cut(run, state, seeds, events)
     except Exception as error:
-        state.broken = crash("", state.bench.task.name, f"the method failed on {named(seeds)}", error)
+        what = f"the method failed on {named(seeds)}"
+        if out_of_memory(error):
+            gib = run.memory / 2**30
+            what += f", out of memory (lower the suite's memory of {gib:g} GiB, or a parameter such as batch)"
+        state.broken = crash("", state.bench.task.name, what, error)
         return events, state.broken.reason
 
 
@@ -212,7 +217,7 @@ def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control:
         norms=bench.norms,
         seed=seed,
         device=run.device,
-        budget=Budget(seconds=run.time_limit),
+        budget=Budget(run.memory, run.time_limit),
     )
     scales = problem.norm_scales(validation)
     return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, ablation, scales))

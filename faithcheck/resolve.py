@@ -33,6 +33,8 @@ class Resolved:
     device: str
     time_limit: float = Budget.seconds
     """Seconds that one extraction, or one check of one circuit, may take."""
+    memory: int = Budget.memory
+    """Bytes by which a method splits its batches."""
     circuit: Circuit | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The suite as it was resolved, plain JSON data; `name` is the suite's."""
@@ -72,7 +74,10 @@ def resolve(
             ablation = benches[0].ablation  # the means are the model's, whatever the task
     model_ref = model_ref or suite.model
     settings = suite_data(loaded, benches, checks, model=model_ref, ablation=ablation.kind, norms=norms)
-    return Resolved(model, benches, method, checks, suite.seed_numbers, device, suite.time_limit, circuit, settings)
+    memory = max(1, int(suite.memory * 2**30))
+    return Resolved(
+        model, benches, method, checks, suite.seed_numbers, device, suite.time_limit, memory, circuit, settings
+    )
 
 
 def _bench(bench: Bench) -> Bench:

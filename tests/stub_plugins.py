@@ -34,6 +34,16 @@ class Raises(Everything):
         raise ValueError("no luck\nsecond line")
 
 
+class TakesAllMemory(Everything):
+    def extract(self, problem):
+        torch.empty(1 << 60)
+
+
+class SaysItsMemory(Everything):
+    def extract(self, problem):
+        raise ValueError(f"{problem.budget.memory} bytes")
+
+
 class Exits(Everything):
     def extract(self, problem):
         sys.exit(0)

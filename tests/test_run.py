@@ -167,10 +167,20 @@ def test_a_method_in_a_file_runs_and_is_recorded_by_its_reference(suite):
     assert (out / result["circuits"][0]["file"]).is_file()
 
 
+def test_a_suites_memory_is_the_methods_budget_in_bytes(suite):
+    _, result, _ = run(suite(), "--method", "plugins.py:SaysItsMemory", "--set", "memory=0.5")
+    assert result["suite"]["memory"] == 0.5
+    assert all("ValueError: 536870912 bytes" in check["reason"] for check in result["checks"])
+
+
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
         ("Raises", "ValueError: no luck"),
+        (
+            "TakesAllMemory",
+            "out of memory (lower the suite's memory of 2 GiB, or a parameter such as batch)",
+        ),
         ("Exits", "sys.exit(0)"),
         ("RaisesWhatIsNoException", "raised Odd"),
         ("InterruptsItself", "raised KeyboardInterrupt"),

@@ -84,6 +84,7 @@ GOOD = {
     "a check of no known name": {"checks": [{"some.py:Check": {"gates": {"x": ">= 1"}, "anything": 1}}]},
     "all that is optional": {
         "name": "x", "about": "x", "ablation": "task_mean", "norms": "frozen", "loss": "binary", "time_limit": 5,
+        "memory": 0.5,
     },
 }  # fmt: skip
 BAD = {
@@ -106,6 +107,7 @@ BAD = {
     "no checks": {"checks": []},
     "a check twice": {"checks": ["layernorm", "layernorm"]},
     "text for a time limit": {"time_limit": "1"},
+    "no memory": {"memory": 0},
     "two checks in one item": {"checks": [{"layernorm": None, "node_roles": None}]},
     "a number for a gate": {"checks": [{"layernorm": {"gates": {"frozen_loss": 0.3}}}]},
     "a gate without an operator": {"checks": [{"layernorm": {"gates": {"frozen_loss": "0.3"}}}]},

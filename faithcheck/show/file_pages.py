@@ -91,6 +91,7 @@ def suite_page(path: Path) -> Page:
         ("ablation", suite.ablation),
         ("norms", suite.norms),
         ("loss", suite.loss or "the task's own"),
+        ("memory", f"{suite.memory:g} GiB for a method's batches"),
         ("time limit", f"{suite.time_limit:g} seconds for an extraction or a check"),
     ]
     entries = zip(suite.checks, named.checks, strict=True)
