@@ -76,6 +76,6 @@ def render(data: dict[str, Any], peak: dict[str, float]) -> list[str]:
         "",
         paragraph(rates),
         *rate_table(data["rows"], peak),
-        sizes,
+        paragraph(sizes),
         *size_table(data["rows"][:-1]),
     ]
