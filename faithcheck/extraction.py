@@ -53,7 +53,7 @@ def extract(run: Resolved, state: TaskState, seeds: Sequence[int]) -> tuple[list
         what = f"the method failed on {named(seeds)}"
         if out_of_memory(error):
             gib = run.memory / 2**30
-            what += f", out of memory (lower the suite's memory of {gib:g} GiB, or a parameter such as batch)"
+            what += f", seemingly out of memory (lower the suite's memory of {gib:g} GiB, or a parameter such as batch)"
         state.broken = crash("", state.bench.task.name, what, error)
         return events, state.broken.reason
 
@@ -217,7 +217,7 @@ def _extraction(run: Resolved, bench: Bench, seed: int, loss: LossKind, control:
         norms=bench.norms,
         seed=seed,
         device=run.device,
-        budget=Budget(run.memory, run.time_limit),
+        budget=Budget(memory=run.memory, seconds=run.time_limit),
     )
     scales = problem.norm_scales(validation)
     return Extraction(problem, Cutter(model, validation, loss, bench.target_loss, ablation, scales))

@@ -74,9 +74,17 @@ def resolve(
             ablation = benches[0].ablation  # the means are the model's, whatever the task
     model_ref = model_ref or suite.model
     settings = suite_data(loaded, benches, checks, model=model_ref, ablation=ablation.kind, norms=norms)
-    memory = max(1, int(suite.memory * 2**30))
     return Resolved(
-        model, benches, method, checks, suite.seed_numbers, device, suite.time_limit, memory, circuit, settings
+        model=model,
+        benches=benches,
+        method=method,
+        checks=checks,
+        seeds=suite.seed_numbers,
+        device=device,
+        time_limit=suite.time_limit,
+        memory=max(1, int(suite.memory * 2**30)),
+        circuit=circuit,
+        settings=settings,
     )
 
 

@@ -93,7 +93,7 @@ class Suite(Frozen):
     """Cross-entropy over all tokens (full), or over target and distractor (binary); the task's own if left out."""
     time_limit: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 3600.0
     """Seconds that one extraction, or one check of one circuit, may take."""
-    memory: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 2.0
+    memory: Annotated[float, Field(gt=0, le=2**20, strict=True, allow_inf_nan=False)] = 2.0
     """GiB by which a method splits its batches; on a CPU each of its worker processes has as much."""
     checks: list[CheckEntry] = Field(min_length=1)
     """The checks, in the order of the report; sufficiency always runs."""

@@ -12,6 +12,9 @@ from types import FrameType
 _AGAIN = 5.0
 """Seconds after which code that caught the stop is stopped again."""
 
+_LONGEST = 1e9
+"""Seconds that an alarm can be set to on every system."""
+
 
 class OutOfTime(Exception):
     """Work was stopped because it took longer than it may."""
@@ -42,7 +45,7 @@ def at_most(seconds: float, what: str) -> Iterator[None]:
     left, again = signal.setitimer(signal.ITIMER_REAL, 0)
     before, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+        signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
         yield
         working = False
     except _Stop:

@@ -108,6 +108,7 @@ BAD = {
     "a check twice": {"checks": ["layernorm", "layernorm"]},
     "text for a time limit": {"time_limit": "1"},
     "no memory": {"memory": 0},
+    "more memory than there is": {"memory": 1e300},
     "two checks in one item": {"checks": [{"layernorm": None, "node_roles": None}]},
     "a number for a gate": {"checks": [{"layernorm": {"gates": {"frozen_loss": 0.3}}}]},
     "a gate without an operator": {"checks": [{"layernorm": {"gates": {"frozen_loss": "0.3"}}}]},

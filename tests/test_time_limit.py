@@ -36,6 +36,14 @@ def test_an_alarm_of_before_goes_on_after_the_work(alarm):
     assert signal.getsignal(signal.SIGALRM) is ring
 
 
+def test_a_limit_of_any_size_can_be_set(alarm):
+    done = []
+    alarm(0.2)
+    with pytest.raises(Rang):
+        works(0, 1e300, done)
+    assert done == ["inner"]
+
+
 def works(seconds, limit, done):
     with at_most(limit, "the inner work"):
         time.sleep(seconds)

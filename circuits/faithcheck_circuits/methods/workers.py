@@ -67,7 +67,7 @@ def _end_feeders() -> None:
     semaphore, it would make loky warn of a leak."""
     for thread in threading.enumerate():
         if thread.name == "QueueFeederThread":
-            thread.join(timeout=1)
+            thread.join(timeout=5)
 
 
 def _pool(workers: int) -> Any:
