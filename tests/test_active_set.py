@@ -84,13 +84,13 @@ def test_compact_steps_train_what_is_on_or_within_reach():
 
 
 def test_members_alike_in_size_step_together_and_large_ones_not_at_all():
-    groups = [group.tolist() for group in settled(100, 10, 600, 14, 140, 16).groups()]
+    groups = list(settled(100, 10, 600, 14, 140, 16).groups())
     assert groups == [[1, 3], [5], [0, 4]]
 
 
 @pytest.mark.parametrize("counts", [(0,), (0, 0), (0, 1, 2)])
 def test_members_without_nodes_are_grouped_too(counts):
-    groups = [group.tolist() for group in settled(*counts).groups()]
+    groups = settled(*counts).groups()
     assert sorted(chain(*groups)) == list(range(len(counts)))
 
 

@@ -77,7 +77,7 @@ def step(state, groups, number=0):
     """The losses of one step of these groups, float[member]."""
     losses = state.tau.new_empty(len(state.tau))
     for group in groups:
-        state._step(group, state.drawn.at(number, group.rows), 0.02, losses)
+        state._step(group, group.prompts(number), 0.02, losses)
     return losses
 
 
@@ -107,7 +107,7 @@ def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, see
     on, before = start >= 0, compact.tau.clone()
     for number in (0, 1):
         expected = step(full, full._whole([0, 1, 2]), number)
-        found = step(compact, [compact._restricted(torch.arange(3), on)], number)
+        found = step(compact, [compact._restricted([0, 1, 2], on)], number)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
     for name in ("mean", "square", "count", "tau"):
         found, expected = (getattr(state, name)[:, :-1][on] for state in (compact, full))
@@ -119,8 +119,8 @@ def test_compact_steps_are_full_steps_for_the_nodes_that_are_on(monkeypatch, see
 def test_a_member_is_clipped_alike_whatever_members_it_steps_with():
     on = torch.arange(NODES) < torch.tensor([[30], [40]])
     together, alone = (training(torch.where(on, 0.5, -0.5), members=2, **HEAVY) for _ in range(2))
-    step(together, [together._restricted(torch.arange(2), on)])
-    step(alone, [alone._restricted(torch.tensor([i]), on[i : i + 1]) for i in range(2)])
+    step(together, [together._restricted([0, 1], on)])
+    step(alone, [alone._restricted([i], on) for i in range(2)])
     torch.testing.assert_close(together.mean[:, :-1], alone.mean[:, :-1], rtol=1e-9, atol=1e-12)
 
 
@@ -128,14 +128,14 @@ def test_members_that_are_idle_stay_as_they_are():
     on = torch.arange(NODES) < torch.tensor([[30], [40], [50]])
     state, all_step = (training(torch.where(on, 0.5, -0.5)) for _ in range(2))
     losses = torch.full((3,), 7.0, dtype=torch.float64)
-    group = state._restricted(torch.arange(3), on)
+    group = state._restricted([0, 1, 2], on)
     before = state.tau.clone()
-    state._step(group, state.drawn.at(0, group.rows), 0.02, losses, idle=[1])
-    expected = step(all_step, [all_step._restricted(torch.arange(3), on)])
+    state._step(group, group.prompts(0), 0.02, losses, idle=[1])
+    expected = step(all_step, [all_step._restricted([0, 1, 2], on)])
     assert torch.equal(state.tau[1], before[1])
     assert losses.tolist() == [expected[0], 7.0, expected[2]]
     assert torch.equal(state.tau[[0, 2]], all_step.tau[[0, 2]])
-    state._step(group, state.drawn.at(0, group.rows), 0.02, losses, idle=[0, 1, 2])
+    state._step(group, group.prompts(0), 0.02, losses, idle=[0, 1, 2])
     assert torch.equal(state.tau[[0, 2]], all_step.tau[[0, 2]])
 
 

@@ -14,6 +14,10 @@ from widths import task_model
 NAME = "gpu"
 TITLE = "On a GPU"
 ESTIMATE = 5
+NONE = """
+    No GPU was available to this run; nothing was measured on one. That a run on another device than the CPU ends as on
+    the CPU, and that training waits for that device only to choose which nodes compact steps leave out, is tested on one
+    that the tests make (`tests/other_device.py`)."""
 SEEDS, STEPS, REFERENCE_STEPS, REPEATS = 64, 1000, 100, 3
 
 
@@ -38,7 +42,7 @@ def run(quick: bool) -> dict[str, Any]:
 
 def render(data: dict[str, Any]) -> list[str]:
     if data["gpu"] is None:
-        return ["No GPU was available to this run; nothing was measured on one."]
+        return [paragraph(NONE)]
     text = f"""
         {data["gpu"]}, d = 1024 (widened), {SEEDS} seeds of {data["steps"]} steps in one call of `extract_many`:
         {cell(spread(data["ours"]), 1e6)} microseconds per seed and step, training only. The reference, one seed of

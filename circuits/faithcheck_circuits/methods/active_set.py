@@ -32,7 +32,7 @@ class ActiveSet:
         while self._intervals[-1] > 3:
             self._intervals.append(self._intervals[-1] // 2)
         self._every = [1] * len(tau)
-        self._last = [-1] * len(tau)
+        self._last = torch.full((len(tau),), -1, device=tau.device)
 
     def due(self, step: int) -> list[int]:
         """The members whose step this is a full one."""
@@ -41,18 +41,19 @@ class ActiveSet:
     def steps_for(self, step: int, members: Tensor) -> Tensor:
         """How many steps a full one of these members (int[member]) stands for, int[member, node]: nodes that were not
         active have not moved since the last."""
-        waited = torch.tensor([step - self._last[i] for i in members.tolist()], device=members.device)
+        waited = step - self._last[members]
         return torch.where(self.active[members], 1, waited[:, None])
 
     def after_full(self, step: int, members: Sequence[int], tau: Tensor, lr: float) -> bool:
         """Take up where full steps of these members left the parameters, float[member of all, node]; whether compact
         steps change. lr: the greatest move of a step until the next."""
-        if not members:
+        if not members or self._intervals[0] == 1:
             return False
         before, now = [self._every[i] for i in members], tau[members]
         near = torch.stack([(now >= -lr * every).sum(1) for every in self._intervals], 1).tolist()
         for i, row, counts in zip(members, now, near, strict=True):
-            self._last[i], self._every[i] = step, self._interval(counts, len(row))
+            self._last[i] = step
+            self._every[i] = self._interval(counts, len(row))
             self.active[i] = row >= -lr * self._every[i]
         return any(every > 1 for every in (*before, *(self._every[i] for i in members)))
 
@@ -61,12 +62,12 @@ class ActiveSet:
         few = COMPACT_BELOW * nodes
         return next((every for every, count in zip(self._intervals, near, strict=True) if count < few), 1)
 
-    def groups(self) -> Iterator[Tensor]:
-        """int[member]: the members that take compact steps, those alike in size together, in ascending order."""
+    def groups(self) -> Iterator[list[int]]:
+        """The members that take compact steps, those alike in size together, in ascending order."""
         counts = self.active.sum(1).tolist()
         order = sorted((i for i, every in enumerate(self._every) if every > 1), key=lambda i: counts[i])
         start = 0
         for i in range(1, len(order) + 1):
             if i == len(order) or counts[order[i]] > ALIKE * max(counts[order[start]], 1):
-                yield torch.tensor(order[start:i], device=self.active.device)
+                yield order[start:i]
                 start = i

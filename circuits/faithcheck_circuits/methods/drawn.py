@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +40,8 @@ class Drawn:
         number = {place: i for i, place in enumerate(dict.fromkeys(places))}
         streams = [problems[places.index(place)] for place in number]
         generators = [torch.Generator().manual_seed(problem.seed) for problem in streams]
-        self._stream = torch.tensor([number[place] for place in places], device=device)
-        self.noise = torch.stack([torch.randn(nodes, generator=g) for g in generators]).to(device)[self._stream]
+        self._streams = [number[place] for place in places]
+        self.noise = torch.stack([torch.randn(nodes, generator=g) for g in generators])[self._streams].to(device)
         draws = [
             torch.randint(len(problem.prompts), (steps, batch), generator=g)
             for problem, g in zip(streams, generators, strict=True)
@@ -62,28 +62,35 @@ class Drawn:
         """The members of each stream, of some members."""
         streams: dict[int, list[int]] = {}
         for row in rows:
-            streams.setdefault(int(self._stream[row]), []).append(row)
+            streams.setdefault(self._streams[row], []).append(row)
         return list(streams.values())
 
-    def at(self, step: int, rows: Tensor) -> Minibatch:
-        """The prompts of members `rows` (int[member]) at a step."""
-        stream = self._stream[rows][:, None]
-        own = self._draws[stream[:, 0], step]
-        shared = bool((stream == stream[0]).all())
-        where = (stream[0, 0], own[0]) if shared else (stream, own)
-        member = rows[:, None]
-        scales = None
-        if self._scales is not None:
-            scales = {norm: table[where][None] if shared else table[where] for norm, table in self._scales.items()}
-        return Minibatch(
-            self._tokens[where],
-            self._positions[where],
-            self._targets[member, own],
-            self._distractors[member, own],
-            self._vocab,
-            scales,
-            None if self._partners is None else self._partners[where],
-        )
+    def of(self, members: Sequence[int]) -> Callable[[int], Minibatch]:
+        """The prompts of some members, by the step. A device is not waited for at a step."""
+        device = self._draws.device
+        streams = [self._streams[i] for i in members]
+        shared = len(set(streams)) == 1
+        member = torch.tensor(members, device=device)[:, None]
+        stream = streams[0] if shared else torch.tensor(streams, device=device)
+        of_prompt = stream if isinstance(stream, int) else stream[:, None]
+
+        def at(step: int) -> Minibatch:
+            own = self._draws[stream, step]
+            where, answers = (of_prompt, own), (member, own)
+            scales = None
+            if self._scales is not None:
+                scales = {norm: table[where][None] if shared else table[where] for norm, table in self._scales.items()}
+            return Minibatch(
+                self._tokens[where],
+                self._positions[where],
+                self._targets[answers],
+                self._distractors[answers],
+                self._vocab,
+                scales,
+                None if self._partners is None else self._partners[where],
+            )
+
+        return at
 
 
 def _padded(rows: Sequence[Tensor]) -> Tensor:

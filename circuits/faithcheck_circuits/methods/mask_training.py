@@ -6,8 +6,9 @@ member's active nodes, and costs what they cost (`active_set.py` says when is wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,10 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Group:
-    """Members that step together: `rows` int[member] of all members, the model they run on, the flat nodes in its slots
-    (int[member, slot]; the number of nodes where a slot is empty), and the slots of each site."""
+    """Members that step together, of all `members`, and as `rows` int[member]: their prompts by the step, the model
+    they run on, the flat nodes in its slots (int[member, slot]; the number of nodes where a slot is empty), and the
+    slots of each site."""
 
+    members: Sequence[int]
     rows: Tensor
+    prompts: Callable[[int], Minibatch]
     model: Model
     active: Tensor
     widths: list[int]
@@ -58,17 +62,16 @@ class MaskTraining:
         losses, nodes = [], []
         compiles = hasattr(self.model, "restrict") and self.problem.ablation.kind == "zero"
         rarely = self.p.full_every if compiles else 1
-        schedule, compact = ActiveSet(self.tau[:, :-1], rarely), list[Group]()
+        schedule, whole, compact = ActiveSet(self.tau[:, :-1], rarely), cache(self._whole), list[Group]()
         for step in range(self.p.steps):
             due, lr = schedule.due(step), self.p.lr * (1 - step / self.p.steps)
             loss = self.tau.new_empty(len(self.tau))
-            for group in self._whole(due):
-                steps = schedule.steps_for(step, group.rows)
-                self._step(group, self.drawn.at(step, group.rows), lr, loss, steps=steps)
+            for group in whole(tuple(due)):
+                self._step(group, group.prompts(step), lr, loss, steps=schedule.steps_for(step, group.rows))
             for group in compact:
-                self._step(group, self.drawn.at(step, group.rows), lr, loss, idle=due)
+                self._step(group, group.prompts(step), lr, loss, idle=due)
             if schedule.after_full(step, due, self.tau[:, :-1], lr):
-                compact = [self._restricted(rows, schedule.active[rows]) for rows in schedule.groups()]
+                compact = [self._restricted(members, schedule.active) for members in schedule.groups()]
             losses.append(loss)
             nodes.append((self.tau[:, :-1] >= 0).sum(-1))
         trace, kept = torch.stack(losses, 1).cpu(), torch.stack(nodes, 1).cpu()
@@ -82,25 +85,24 @@ class MaskTraining:
 
     def _whole(self, members: Sequence[int]) -> list[Group]:
         """Members that compute every node: on a CPU those on the same prompts, which share what these begin with."""
-        device = self.tau.device
-        groups = self.drawn.alike(members) if device.type == "cpu" else [list(members)]
-        every = torch.arange(self.total, device=device)
-        return [
-            Group(torch.tensor(rows, device=device), self.model, every.expand(len(rows), -1), self.sizes)
-            for rows in groups
-            if rows
-        ]
+        groups = self.drawn.alike(members) if self.tau.device.type == "cpu" else [members]
+        every = torch.arange(self.total, device=self.tau.device)
+        return [self._group(some, self.model, every.expand(len(some), -1), self.sizes) for some in groups if some]
 
-    def _restricted(self, rows: Tensor, active: Tensor) -> Group:
-        """Members that compute their active nodes, bool[member, node]."""
-        parts = dict(zip(self.model.sites, active.split(self.sizes, dim=1), strict=True))
+    def _restricted(self, members: Sequence[int], active: Tensor) -> Group:
+        """Members that compute their active nodes, bool[member of all, node]."""
+        parts = dict(zip(self.model.sites, active[members].split(self.sizes, dim=1), strict=True))
         model = self.model.restrict(parts, self.problem.ablation, trainable=True)
         offsets = torch.tensor([0, *self.sizes]).cumsum(0).tolist()
         flat = []
         for part, offset in zip(parts.values(), offsets, strict=False):
             node, filled = slots(part)
             flat.append(torch.where(filled, node + offset, self.total))
-        return Group(rows, model, torch.cat(flat, 1), [f.shape[1] for f in flat])
+        return self._group(members, model, torch.cat(flat, 1), [f.shape[1] for f in flat])
+
+    def _group(self, members: Sequence[int], model: Model, active: Tensor, widths: list[int]) -> Group:
+        rows = torch.tensor(members, device=self.tau.device)
+        return Group(members, rows, self.drawn.of(members), model, active, widths)
 
     def _step(
         self,
@@ -116,8 +118,7 @@ class MaskTraining:
         losses: float[member of all], into which the task losses are written. steps: int[member, slot], how many steps
         this one stands for; None for one.
         """
-        rows = group.rows.tolist() if idle else []
-        stepping = [i for i, row in enumerate(rows) if row not in idle]
+        stepping = [i for i, member in enumerate(group.members) if member not in idle]
         if idle and not stepping:
             return
         tau = self.tau[group.rows].gather(1, group.active).requires_grad_()
