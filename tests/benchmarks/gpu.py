@@ -16,8 +16,8 @@ TITLE = "On a GPU"
 ESTIMATE = 5
 NONE = """
     No GPU was available to this run; nothing was measured on one. That a run on another device than the CPU ends as on
-    the CPU, and that training waits for that device only to choose which nodes compact steps leave out, is tested on one
-    that the tests make (`tests/other_device.py`)."""
+    the CPU, and that training waits for that device only to choose which nodes compact steps leave out, is tested on
+    one that the tests make (`tests/other_device.py`)."""
 SEEDS, STEPS, REFERENCE_STEPS, REPEATS = 64, 1000, 100, 3
 
 
